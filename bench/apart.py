@@ -22,20 +22,20 @@ ROWS = 10_000_000
 def of_so_many_rows(name: str, words: Sequence[str]) -> tuple[int, Options, Samples]:
     """What the command line asks for: rows, if the first word is a number, and their samples, which have a name of their own then."""
     rows, words = (int(words[0]), words[1:]) if words and words[0].isdigit() else (ROWS, words)
-    chosen = options(words)
-    return rows, chosen, Samples(name if rows == ROWS else f"{name}-{rows}", fresh=chosen.fresh)
+    settings = options(words)
+    return rows, settings, Samples(name if rows == ROWS else f"{name}-{rows}", fresh=settings.fresh)
 
 
 def compare(
     samples: Samples,
     comparisons: Sequence[Comparison],
-    chosen: Options,
+    settings: Options,
     check: Callable[[], None],
     sides: Iterable[str],
     memory_bytes: float,
 ) -> None:
     """Take turns, ``check`` that the sides answered alike, and judge the times, and the memory of the side called ours."""
-    if not measure(samples, comparisons, chosen):
+    if not measure(samples, comparisons, settings):
         print("more is to be measured; run it again to go on")
     check()
     ratios = {one.label: summarise(samples.of(one.label), one.goal) for one in comparisons if samples.of(one.label)}
@@ -68,9 +68,9 @@ def apart(
 
 def measured(work: Callable[[], Any]) -> None:
     """In that process: do the work, and print what it took and what it answered."""
-    before, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     answers = work()
-    seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": after.ru_maxrss * 1024, "answers": answers}))
 

@@ -47,27 +47,27 @@ def make_projects(root: Path, count: int) -> list[str]:
 
 def run_all(root: Path, names: list[str]) -> tuple[list[dict[str, Any]], int, str]:
     """Start one run for each name, together; what each said at the end, the most temporary servers at once, all output."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     running = []
     for number, name in enumerate(names):
         with open(root / f"said-{number}.txt", "wb") as said_here:
             words = [*HEADWAY, "run", name, "--force", "--json"]
             running.append(
-                subprocess.Popen(words, cwd=root, env=kept, stdout=subprocess.PIPE, stderr=said_here, text=True)
+                subprocess.Popen(words, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=said_here, text=True)
             )
-    most, done = [0], threading.Event()
+    most, end = [0], threading.Event()
 
     def count() -> None:
         import psutil
 
-        while not done.wait(0.5):
+        while not end.wait(0.5):
             words = [p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"])]
             most[0] = max(most[0], sum("headway.server.temporary" in w and str(root) in w for w in words))
 
     watcher = threading.Thread(target=count)
     watcher.start()
     reports = [one.communicate()[0] for one in running]
-    done.set()
+    end.set()
     watcher.join()
     output = "".join(path.read_text(errors="replace") for path in root.glob("said-*.txt"))
     return [json.loads(text.splitlines()[-1]) if text.strip() else {} for text in reports], most[0], output
@@ -81,11 +81,11 @@ def lost_metrics(root: Path, reports: list[dict[str, Any]]) -> tuple[int, int]:
     client = open_store(root)
     lost = total = 0
     for one in reports:
-        wanted: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for event in RunDirectory(Path(one["run_directory"])).events():
             for key in event.metrics:
-                wanted[key] = wanted.get(key, 0) + 1
-        for key, count in wanted.items():
+                counts[key] = counts.get(key, 0) + 1
+        for key, count in counts.items():
             total += count
             lost += count - len(client.get_metric_history(one["run_id"], key))
     return lost, total
@@ -101,7 +101,7 @@ def champions_missing(root: Path, names: list[str]) -> int:
 
 def main() -> None:
     """Run the crowd and keep the shares of what went wrong."""
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         names = make_projects(root, PROJECTS)
@@ -121,7 +121,7 @@ def main() -> None:
             f"{PROJECTS} projects: share without one champion": champions_missing(root, names) / PROJECTS,
             "temporary Prefect servers at once beyond one": float(max(0, servers - 1)),
         }
-    print(f"{time.perf_counter() - begun:.0f} s", counts)
+    print(f"{time.perf_counter() - start:.0f} s", counts)
     tell("crowd", {label: Ratio(value, value, value, goal=0.0) for label, value in counts.items()})
 
 

@@ -61,15 +61,17 @@ def main() -> None:
 
 def ratios_of(results: Mapping[str, Mapping[str, Error]]) -> dict[str, dict[str, object]]:
     """What is kept. Goals: the default model is no worse than hour, weekday and month by hand on rentals, and explains .95 of the load."""
-    kept = {
+    ratios = {
         f"{name}: RMSE, {model} : LightGBM on {of} by hand": Ratio(*ratio, 1.0 if _is_goal(name, model, of) else None)
         for name, errors in results.items()
         for model, error in errors.items()
         for of, ratio in error.ratios.items()
     }
-    left = (1 - results["load"][MODELS[0]].r2) / (1 - LEAST_R2)
-    kept[f"load: what {MODELS[0]} leaves unexplained : {1 - LEAST_R2:.2f}"] = Ratio(left, left, left, 1.0)
-    return {label: {**asdict(ratio), "met": ratio.met, "void": False} for label, ratio in kept.items()}
+    unexplained = (1 - results["load"][MODELS[0]].r2) / (1 - LEAST_R2)
+    ratios[f"load: what {MODELS[0]} leaves unexplained : {1 - LEAST_R2:.2f}"] = Ratio(
+        unexplained, unexplained, unexplained, 1.0
+    )
+    return {label: {**asdict(ratio), "met": ratio.met, "void": False} for label, ratio in ratios.items()}
 
 
 def _is_goal(name: str, model: str, of: str) -> bool:
@@ -110,7 +112,7 @@ def measure(name: str, table: pd.DataFrame, target: str) -> dict[str, Error]:
         project = load_project(name, root)
         parts = Division(table_of(project, root), project.split).parts
         ours = {model: _predictions(root, name, model, project.data.late) for model in MODELS}
-    anchors = {of: _anchor(table, target, parts, made) for of, made in ANCHORS.items()}
+    anchors = {of: _anchor(table, target, parts, columns) for of, columns in ANCHORS.items()}
     rows = table[parts == TEST]
     days, truth = rows.when.dt.floor("D").to_numpy(), rows[target].to_numpy(float)
     return {
@@ -120,9 +122,9 @@ def measure(name: str, table: pd.DataFrame, target: str) -> dict[str, Error]:
 
 
 def _headway(root: Path, *words: str) -> None:
-    ended = subprocess.run([sys.executable, "-m", "headway.cli", *words], cwd=root, capture_output=True, text=True)
-    if ended.returncode != 0:
-        raise SystemExit(ended.stdout + ended.stderr)
+    outcome = subprocess.run([sys.executable, "-m", "headway.cli", *words], cwd=root, capture_output=True, text=True)
+    if outcome.returncode != 0:
+        raise SystemExit(outcome.stdout + outcome.stderr)
 
 
 def _predictions(root: Path, name: str, model: str, measured: Sequence[str]) -> np.ndarray:
@@ -135,12 +137,12 @@ def _predictions(root: Path, name: str, model: str, measured: Sequence[str]) -> 
     return np.load(RunDirectory(folder).predictions("test"))
 
 
-def _anchor(table: pd.DataFrame, target: str, parts: np.ndarray, made: tuple[str, ...]) -> np.ndarray:
+def _anchor(table: pd.DataFrame, target: str, parts: np.ndarray, columns: tuple[str, ...]) -> np.ndarray:
     """What LightGBM predicts for the test rows from the other columns and features made by hand."""
     import lightgbm
     import torch  # noqa: F401 - brings libgomp
 
-    x = table.drop(columns=["when", target]).assign(**{part: getattr(table.when.dt, part) for part in made})
+    x = table.drop(columns=["when", target]).assign(**{part: getattr(table.when.dt, part) for part in columns})
     train, validation = (
         lightgbm.Dataset(x[parts == part], table[target][parts == part]) for part in (TRAIN, VALIDATION)
     )
@@ -159,8 +161,8 @@ def _ratio(ours: np.ndarray, anchors: np.ndarray, days: np.ndarray) -> tuple[flo
     """Of the root mean squares, days resampled."""
     _, codes = np.unique(days, return_inverse=True)
     sums = np.stack([np.bincount(codes, squared) for squared in (ours, anchors)])
-    drawn = np.random.default_rng(0).integers(0, sums.shape[1], (RESAMPLES, sums.shape[1]))
-    of_each = np.sqrt(np.divide(*sums[:, drawn].sum(2)))
+    draws = np.random.default_rng(0).integers(0, sums.shape[1], (RESAMPLES, sums.shape[1]))
+    of_each = np.sqrt(np.divide(*sums[:, draws].sum(2)))
     low, high = np.quantile(of_each, [0.025, 0.975])
     return float(np.sqrt(ours.sum() / anchors.sum())), float(low), float(high)
 

@@ -67,25 +67,25 @@ class Trial:
 
 def trials() -> list[Trial]:
     """The longest with the fewest rooms."""
-    made = [Trial(command, room, ran) for room in (0, 4) for ran in (False, True) for command in ("check", "deploy")]
-    made += [Trial("init", room, ran=False) for room in (0, 4)]
+    every = [Trial(command, room, ran) for room in (0, 4) for ran in (False, True) for command in ("check", "deploy")]
+    every += [Trial("init", room, ran=False) for room in (0, 4)]
     short = ("rollback", "sync", "list", "watch", "score", "gc", "doctor")
-    made += [Trial(command, room) for command in ("backup", "restore") for room in ARCHIVE_KB]
-    made += [Trial(command, room) for command in short for room in FEW_KB]
-    made += [Trial("seeds", room) for room in (0, 20, 150, 400, 1000)]
-    made += [Trial("resume", room) for room in (0, 20, 150, 400, 1000, 2500)]
-    made += [Trial("run", room, ran) for room in RUN_KB for ran in (False, True)]
-    made += [Trial("run letters", room, ran=False) for room in (0, 150, 700, 1900)]
-    made += [Trial("effect", room) for room in (0, 40, 400, 1000)]
-    made += [Trial("run", room, ran, own_server=True) for room, ran in ((0, True), (8500, False), (10_000, False))]
-    return made + [Trial("up", room, ran) for room, ran in ((0, False), (0, True), (9000, False), (9000, True))]
+    every += [Trial(command, room) for command in ("backup", "restore") for room in ARCHIVE_KB]
+    every += [Trial(command, room) for command in short for room in FEW_KB]
+    every += [Trial("seeds", room) for room in (0, 20, 150, 400, 1000)]
+    every += [Trial("resume", room) for room in (0, 20, 150, 400, 1000, 2500)]
+    every += [Trial("run", room, ran) for room in RUN_KB for ran in (False, True)]
+    every += [Trial("run letters", room, ran=False) for room in (0, 150, 700, 1900)]
+    every += [Trial("effect", room) for room in (0, 40, 400, 1000)]
+    every += [Trial("run", room, ran, own_server=True) for room, ran in ((0, True), (8500, False), (10_000, False))]
+    return every + [Trial("up", room, ran) for room, ran in ((0, False), (0, True), (9000, False), (9000, True))]
 
 
 def main() -> None:
     """Take the trials that are still missing, and tell the counts."""
-    chosen = options()
-    samples, deadline, folder = Samples("disk", fresh=chosen.fresh), chosen.deadline(), FOLDER / "disk"
-    if chosen.fresh:
+    settings = options()
+    samples, deadline, folder = Samples("disk", fresh=settings.fresh), settings.deadline(), FOLDER / "disk"
+    if settings.fresh:
         shutil.rmtree(folder, ignore_errors=True)
     (folder / "server").mkdir(parents=True, exist_ok=True)
     reach_prefect(folder / "server")()  # one for all runs but those with their own
@@ -93,9 +93,9 @@ def main() -> None:
     disk.make()
     for trial in trials():
         if not samples.of(trial.label) and time.monotonic() < deadline:
-            begun = time.monotonic()
+            start = time.monotonic()
             problems = attempt(trial, disk)
-            seconds = time.monotonic() - begun
+            seconds = time.monotonic() - start
             print(f"{trial.label}: {'; '.join(problems) or 'as it should be'} ({seconds:.0f} s)", flush=True)
             samples.add(trial.label, len(problems))
     conclude(samples)
@@ -104,10 +104,10 @@ def main() -> None:
 def conclude(samples: Samples) -> None:
     """Tell the counts, once all trials are there."""
     counts = [samples.of(trial.label) for trial in trials()]
-    done = [count[0] for count in counts if count]
-    print(f"{len(done)} of {len(counts)} trials")
-    if len(done) == len(counts):
-        wrong = float(sum(count > 0 for count in done))
+    numbers = [count[0] for count in counts if count]
+    print(f"{len(numbers)} of {len(counts)} trials")
+    if len(numbers) == len(counts):
+        wrong = float(sum(count > 0 for count in numbers))
         label = f"of {len(counts)} commands on a disk that fills up: no clear line, or no success with room again"
         tell("disk", {label: Ratio(wrong, wrong, wrong, goal=0.0)})
 
@@ -120,10 +120,10 @@ def attempt(trial: Trial, disk: Disk) -> list[str]:
         if trial.command in BEFORE:
             BEFORE[trial.command](root)
         disk.leave(trial.room_kb)
-        ended = perform(trial, disk)
-        problems = complaints(ended, root)
+        outcome = perform(trial, disk)
+        problems = complaints(outcome, root)
         disk.leave(None)
-        if ended.code != 0:
+        if outcome.code != 0:
             again = perform(trial, disk)
             if again.code != 0:
                 problems.append(f"with room again: {again.err.strip()[-600:]}")
@@ -191,27 +191,27 @@ def perform(trial: Trial, disk: Disk) -> Ended:
     return start(root, words) if trial.own_server else give(root, words)
 
 
-def complaints(ended: Ended, root: Path) -> list[str]:
+def complaints(outcome: Ended, root: Path) -> list[str]:
     """What a user would hold against the end of a command that had too little room."""
-    if "Traceback" in ended.err + ended.out:
-        return [f"a traceback: {ended.err.strip()[-600:]}"]
-    if ended.code == 0:
+    if "Traceback" in outcome.err + outcome.out:
+        return [f"a traceback: {outcome.err.strip()[-600:]}"]
+    if outcome.code == 0:
         return []
     if (
-        ended.code == 5 and "could not be mended: " in ended.out
+        outcome.code == 5 and "could not be mended: " in outcome.out
     ):  # the doctor's report, which goes on after each failure
-        lines = [line for line in ended.out.splitlines() if "could not be mended: " in line][-1:]
+        lines = [line for line in outcome.out.splitlines() if "could not be mended: " in line][-1:]
     else:
-        lines = [line for line in ended.err.splitlines() if line.startswith("headway: ")]
+        lines = [line for line in outcome.err.splitlines() if line.startswith("headway: ")]
     problems = []
     if len(lines) != 1:
-        problems.append(f"{len(lines)} lines: {ended.err.strip()[-600:]}")
+        problems.append(f"{len(lines)} lines: {outcome.err.strip()[-600:]}")
     elif str(root) not in lines[-1]:
         problems.append(f"no file is named: {lines[-1]}")
     elif not any(word in lines[-1].lower() for word in ("space left", "room", "disk is full")):
         problems.append(f"the disk is not named: {lines[-1]}")
-    if ended.code not in (2, 3, 4, 5):
-        problems.append(f"exit code {ended.code}")
+    if outcome.code not in (2, 3, 4, 5):
+        problems.append(f"exit code {outcome.code}")
     return problems
 
 

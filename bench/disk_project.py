@@ -159,9 +159,9 @@ def newest_run(root: Path) -> str:
 
 
 def _whole(root: Path, words: Sequence[str] | Callable[[], int]) -> None:
-    ended = give(root, words)
-    if ended.code != 0:
-        raise RuntimeError(f"{words}: {ended.err}")
+    outcome = give(root, words)
+    if outcome.code != 0:
+        raise RuntimeError(f"{words}: {outcome.err}")
 
 
 def give(root: Path, words: Sequence[str] | Callable[[], int]) -> Ended:
@@ -203,8 +203,8 @@ def _become(root: Path, words: Sequence[str] | Callable[[], int], out: int, err:
 def _wait(child: int) -> int:
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.02)
     os.killpg(child, 9)
@@ -215,8 +215,8 @@ def _wait(child: int) -> int:
 def start(root: Path, words: Sequence[str]) -> Ended:
     """The same as a process from its beginning, with a Prefect server of its own."""
     line = [sys.executable, "-m", "headway.cli", *words]
-    done = subprocess.run(line, cwd=root, env=_environment(), capture_output=True, text=True, timeout=SECONDS)
-    return Ended(done.returncode, done.stdout, done.stderr)
+    outcome = subprocess.run(line, cwd=root, env=_environment(), capture_output=True, text=True, timeout=SECONDS)
+    return Ended(outcome.returncode, outcome.stdout, outcome.stderr)
 
 
 def serve(root: Path) -> Ended:
@@ -228,16 +228,16 @@ def serve(root: Path) -> Ended:
         tempfile.TemporaryFile("w+") as err,
         subprocess.Popen(line, cwd=root, env=_environment(), stdout=out, stderr=err) as up,
     ):
-        until, shown = time.monotonic() + SECONDS, ""
-        while up.poll() is None and "Ctrl-C stops" not in shown and time.monotonic() < until:
+        until, text = time.monotonic() + SECONDS, ""
+        while up.poll() is None and "Ctrl-C stops" not in text and time.monotonic() < until:
             time.sleep(0.5)
             out.seek(0)
-            shown = out.read()
+            text = out.read()
         serves = up.poll() is None
         up.terminate()
         code = up.wait(60)
         err.seek(0)
-        return Ended(0 if serves else code, shown, err.read())
+        return Ended(0 if serves else code, text, err.read())
 
 
 def _environment() -> dict[str, str]:

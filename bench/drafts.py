@@ -92,13 +92,13 @@ def to_edit(answer: Answer) -> Iterator[str]:
 def wrong_settings(project: Project, answer: Answer) -> Iterator[str]:
     """Of the task, the positive class, the split and the metric."""
     by = answer.split or ("stratified" if answer.task == "classification" else "random")
-    wanted = {"task": answer.task, "positive": answer.positive, "split": by}
+    answers = {"task": answer.task, "positive": answer.positive, "split": by}
     actual = {"task": project.task, "positive": project.data.positive, "split": project.split.by}
     if answer.metric is not None:
-        wanted["metric"], actual["metric"] = answer.metric, project.gate.metric
+        answers["metric"], actual["metric"] = answer.metric, project.gate.metric
     for name, value in actual.items():
-        if value != wanted[name] and (name != "positive" or answer.positive is not None):
-            yield f"{name} is {value}, not {wanted[name]}"
+        if value != answers[name] and (name != "positive" or answer.positive is not None):
+            yield f"{name} is {value}, not {answers[name]}"
 
 
 def wrong_roles(project: Project, answer: Answer) -> Iterator[str]:

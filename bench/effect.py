@@ -59,24 +59,24 @@ PLAN = {"budget": 120.0, "seeds": 2, "target": None}
 def main(words: list[str]) -> None:
     """Make the studies that are missing and keep the shares once all are there."""
     studies = int(words.pop(0)) if words and words[0].isdigit() else STUDIES
-    chosen, folder = options(words), FOLDER / f"effect-{origin_of('effect')}"
-    if chosen.fresh:
+    settings, folder = options(words), FOLDER / f"effect-{origin_of('effect')}"
+    if settings.fresh:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     cores = sorted(os.sched_getaffinity(0))
     code = "import sys; from bench.effect import work; work(sys.argv[1], float(sys.argv[2]), *map(int, sys.argv[3:]))"
     running = []
     for number, core in enumerate(cores):
-        counts = map(str, (chosen.minutes, core, number, studies, len(cores)))
+        counts = map(str, (settings.minutes, core, number, studies, len(cores)))
         running.append(subprocess.Popen([sys.executable, "-u", "-c", code, str(folder / f"{number}.jsonl"), *counts]))
-    ended = [process.wait() for process in running]
-    if any(ended):
+    codes = [process.wait() for process in running]
+    if any(codes):
         raise SystemExit("a part of the studies ended early")
     rows = [row for path in folder.glob("*.jsonl") for row in rows_in(path)]
-    done = len({(row["kind"], row["number"]) for row in rows})
-    if done < studies * len(KINDS):
-        print(f"{done} of {studies * len(KINDS)} studies; run it again to go on")
-        if done >= 2 * len(KINDS):  # a planted truth is that of the other studies
+    count = len({(row["kind"], row["number"]) for row in rows})
+    if count < studies * len(KINDS):
+        print(f"{count} of {studies * len(KINDS)} studies; run it again to go on")
+        if count >= 2 * len(KINDS):  # a planted truth is that of the other studies
             judge(rows)
         return
     tell("effect", judge(rows))
@@ -96,8 +96,8 @@ def judge(rows: list[dict[str, Any]]) -> dict[str, Ratio]:
     ratios: dict[str, Ratio] = {}
     alike = [row for row in rows if row["truth"] is None]
     studies = {(row["kind"], row["number"]) for row in alike}
-    called = {(row["kind"], row["number"]) for row in alike if row["verdict"] in ("helps", "hurts")}
-    ratios["A/A: studies with a false verdict"] = _share(len(called) / len(studies), 0.05)
+    verdicts = {(row["kind"], row["number"]) for row in alike if row["verdict"] in ("helps", "hurts")}
+    ratios["A/A: studies with a false verdict"] = _share(len(verdicts) / len(studies), 0.05)
     for shared, label in ((True, "A/A in one process"), (False, "A/A in two processes")):
         of = [row for row in alike if (row["name"] != "A/A in its own process") is shared]
         ratios[f"{label}: intervals beside the truth"] = _share(_beside(of, [1.0] * len(of)), 0.07)
@@ -136,7 +136,7 @@ def _pooled(studies: list[dict[str, Any]]) -> float:
 def work(path: str, minutes: float, core: int, first: int, studies: int, step: int) -> None:
     """Every ``step``-th study from ``first`` on that ``path`` lacks, held to a core; a line of JSON for each, with its comparisons."""
     os.sched_setaffinity(0, {core})
-    done = {(row["kind"], row["number"]) for row in rows_in(Path(path))}
+    numbers = {(row["kind"], row["number"]) for row in rows_in(Path(path))}
     deadline = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory() as folder:
         run = table_run(Path(folder))
@@ -145,7 +145,7 @@ def work(path: str, minutes: float, core: int, first: int, studies: int, step: i
         lab.load()
         for number in range(first, studies, step):
             for kind in KINDS:
-                if (kind, number) in done or time.monotonic() >= deadline:
+                if (kind, number) in numbers or time.monotonic() >= deadline:
                     continue
                 rows = _study(lab, setting, Notebook(run.path / f"{kind}-{number}.jsonl"), kind, number)
                 with open(path, "ab") as file:

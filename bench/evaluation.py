@@ -27,8 +27,8 @@ RUNS = 3
 
 def main() -> None:
     """Run what is not there yet and keep the ratios."""
-    chosen = options()
-    samples, deadline = Samples("evaluation", fresh=chosen.fresh), chosen.deadline()
+    settings = options()
+    samples, deadline = Samples("evaluation", fresh=settings.fresh), settings.deadline()
     for rows in ALLOWED:
         while len(samples.of(f"{rows} seconds")) < RUNS and time.monotonic() < deadline:
             words = [sys.executable, "-m", "bench.evaluation", "--rows", str(rows)]
@@ -64,7 +64,7 @@ def evaluated(rows: int) -> tuple[float, float]:
         name: _predictions(rng, target, 0.0 if name == "trivial" else 1.0 + 0.01 * i) for i, name in enumerate(names)
     }
     slices = {"region": rng.integers(0, 4, rows).astype(np.int8)}
-    begun = time.perf_counter()
+    start = time.perf_counter()
     evaluate(
         "classification",
         GateConfig(),
@@ -78,7 +78,7 @@ def evaluated(rows: int) -> tuple[float, float]:
         model_name="model",
         resamples=1000,
     )
-    return time.perf_counter() - begun, 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return time.perf_counter() - start, 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _predictions(rng: np.random.Generator, target: np.ndarray, apart: float) -> np.ndarray:

@@ -42,9 +42,9 @@ def table(folder: Path = RESULTS) -> str:
 
 def with_table(readme: str, rows: str) -> str:
     """The README with this table between its two marks."""
-    before, begun, rest = readme.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not begun or not ended:
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
         raise ValueError(f"README.md must hold the lines {BEGIN} and {END}, but does not")
     return f"{before}{BEGIN}\n{rows}\n{END}{after}"
 
@@ -55,8 +55,8 @@ def _rows(result: Mapping[str, Any]) -> Iterator[str]:
     goals = {label: ratio for label, ratio in result["ratios"].items() if ratio["goal"] is not None}
     zeros = {label: ratio for label, ratio in goals.items() if ratio["goal"] == 0 and ratio["met"]}
     if zeros:
-        shown = "; ".join(zeros) if len(zeros) < 3 else f"{len(zeros)} counts of what may go wrong"
-        yield f"| {name}: {shown} | 0 | 0 | met |"
+        value = "; ".join(zeros) if len(zeros) < 3 else f"{len(zeros)} counts of what may go wrong"
+        yield f"| {name}: {value} | 0 | 0 | met |"
     for label, ratio in goals.items():
         if label not in zeros:
             yield f"| {name}: {label} | {ratio['goal']:.3g} | {_measured(ratio)} | {_verdict(ratio)}{busy} |"

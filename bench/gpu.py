@@ -37,18 +37,18 @@ class Report:
     seconds: float = SECONDS
     keep: bool = True
     """Whether figures are written to bench/results."""
-    begun: float = field(default_factory=time.monotonic)
+    start: float = field(default_factory=time.monotonic)
     ratios: dict[str, Ratio] = field(default_factory=dict)
     part: str = ""
 
     @property
     def left(self) -> float:
         """Seconds until the end."""
-        return self.seconds - RESERVE - (time.monotonic() - self.begun)
+        return self.seconds - RESERVE - (time.monotonic() - self.start)
 
     def line(self, text: str) -> None:
         """Print one line with the time since the start."""
-        print(f"[{time.monotonic() - self.begun:5.1f} s] {self.part}: {text}", flush=True)
+        print(f"[{time.monotonic() - self.start:5.1f} s] {self.part}: {text}", flush=True)
 
     def ratio(self, label: str, ratio: Ratio) -> None:
         """Print and keep a ratio."""
@@ -131,27 +131,29 @@ def age() -> float:
     return 0.0
 
 
-def main(words: list[str] | None = None, begun: float | None = None) -> int:
-    """Measure; 2 where there is no GPU, 1 where a part failed. ``begun``: the moment of `time.monotonic` from which the time counts."""
+def main(words: list[str] | None = None, start: float | None = None) -> int:
+    """Measure; 2 where there is no GPU, 1 where a part failed. ``start``: the moment of `time.monotonic` from which the time counts."""
     from bench import gpu_parts
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true", help="rehearse on a CPU")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long all of it may take")
     parser.add_argument("--only", default="", help=f"parts, by commas: {', '.join(gpu_parts.NAMES)}")
-    chosen = parser.parse_args(words)
-    if not chosen.tiny and not torch.cuda.is_available():
+    settings = parser.parse_args(words)
+    if not settings.tiny and not torch.cuda.is_available():
         print("make bench-gpu needs an NVIDIA GPU that torch can use, but there is none; --tiny rehearses it on a CPU")
         return 2
-    only = [name for name in chosen.only.split(",") if name]
+    only = [name for name in settings.only.split(",") if name]
     unknown = sorted(set(only) - set(gpu_parts.NAMES))
     if unknown:
         print(f"--only must name parts ({', '.join(gpu_parts.NAMES)}), but names {', '.join(unknown)}")
         return 2
-    device = torch.device("cpu" if chosen.tiny else "cuda")
-    report = Report(device, chosen.seconds, keep=not chosen.tiny, begun=time.monotonic() if begun is None else begun)
+    device = torch.device("cpu" if settings.tiny else "cuda")
+    report = Report(
+        device, settings.seconds, keep=not settings.tiny, start=time.monotonic() if start is None else start
+    )
     stop = cut_off(report)
-    parts = [part for part in gpu_parts.parts(chosen.tiny) if not only or part[0] in only]
+    parts = [part for part in gpu_parts.parts(settings.tiny) if not only or part[0] in only]
     failed = run(report, parts)
     stop.set()
     report.part = "all"
@@ -160,4 +162,4 @@ def main(words: list[str] | None = None, begun: float | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(begun=time.monotonic() - age()))
+    sys.exit(main(start=time.monotonic() - age()))

@@ -83,10 +83,10 @@ def _with_weight(norm: nn.Module, weight: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def _inputs(tokens: int, shape: tuple[int, ...], sizes: Sizes, seed: int, device: torch.device) -> Batch:
-    made = torch.Generator().manual_seed(seed)
-    hidden = torch.randn(tokens, shape[-1], generator=made).to(device, torch.bfloat16)
-    weight = torch.randn(*shape, generator=made).to(device) * shape[-1] ** -0.5
-    target = torch.randint(0, sizes.vocabulary, (tokens,), generator=made).to(device)
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.randn(tokens, shape[-1], generator=generator).to(device, torch.bfloat16)
+    weight = torch.randn(*shape, generator=generator).to(device) * shape[-1] ** -0.5
+    target = torch.randint(0, sizes.vocabulary, (tokens,), generator=generator).to(device)
     return {"hidden": hidden.requires_grad_(), "weight": weight.requires_grad_(), "target": target}
 
 
@@ -100,9 +100,9 @@ def _check(report: Report, label: str, works: dict[str, Work], batch: Batch) -> 
         loss = functional.cross_entropy(exact["hidden"] @ exact["weight"].t(), batch["target"])
     else:
         loss = _norm(exact["hidden"], exact["weight"]).square().mean()
-    wanted = torch.autograd.grad(loss, [exact["hidden"], exact["weight"]])
+    gradients = torch.autograd.grad(loss, [exact["hidden"], exact["weight"]])
     for name, work in works.items():
-        far = relative_distance(_gradients(work, batch), wanted) / ALLOWED["bf16"]
+        far = relative_distance(_gradients(work, batch), gradients) / ALLOWED["bf16"]
         report.most(f"{label}, {name}: gradients' distance from float64's over the allowed", far, 1.0)
 
 

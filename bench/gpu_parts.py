@@ -136,16 +136,16 @@ class Side:
 def begin(report: Report, label: str, make: Callable[[], Callable[[Batch], object]], batch: Batch) -> Side:
     """Build one side and take its first steps."""
     device = report.device
-    held = _held(device)
-    begun = time.perf_counter()
+    memory = _memory_of(device)
+    start = time.perf_counter()
     step = make()
     step(dict(batch))
     _wait(device)
-    first = time.perf_counter() - begun
+    first = time.perf_counter() - start
     for _ in range(2):
         step(dict(batch))
     _wait(device)
-    side = Side(label, step, first, _peak(device) - held)
+    side = Side(label, step, first, _peak(device) - memory)
     report.line(f"{label}: first step after {first:.1f} s, at most {side.peak / 2**30:.2f} GiB")
     for notice in step.notices if isinstance(step, Step) else ():
         report.line(f"{label}: {notice}")  # not compiled after all, or in parts
@@ -160,11 +160,11 @@ def in_turns(
 
     def timed(side: Side) -> Callable[[], float]:
         def work() -> float:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             for _ in range(steps):
                 side.step(dict(batch))
             _wait(report.device)
-            seconds = (time.perf_counter() - begun) / steps
+            seconds = (time.perf_counter() - start) / steps
             side.seconds = min(side.seconds or seconds, seconds)
             return seconds
 
@@ -200,9 +200,9 @@ def built(config: GPT, sizes: Sizes, device: torch.device) -> nn.Module:
 
 def tokens(config: GPT, sizes: Sizes, batch: int, seed: int, device: torch.device) -> Batch:
     """Random ones, the same for a seed."""
-    made = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(0, sizes.vocabulary, (batch, config.context + 1), generator=made).to(device)
-    return {"tokens": drawn[:, :-1].contiguous(), "target": drawn[:, 1:].contiguous()}
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.randint(0, sizes.vocabulary, (batch, config.context + 1), generator=generator).to(device)
+    return {"tokens": draws[:, :-1].contiguous(), "target": draws[:, 1:].contiguous()}
 
 
 def check(
@@ -221,8 +221,8 @@ def check(
     step = engine(network, loss, recipe.model_copy(update={**plain, "batch_size": rows}), report.device)
     network.train()
     step(dict(batch))
-    names, wanted = zip(*((name, w.grad) for name, w in reference.named_parameters()), strict=True)
-    far = relative_distance([before[name] - network.get_parameter(name).detach() for name in names], wanted)
+    names, gradients = zip(*((name, w.grad) for name, w in reference.named_parameters()), strict=True)
+    far = relative_distance([before[name] - network.get_parameter(name).detach() for name in names], gradients)
     allowed = ALLOWED[str(step.arithmetic.name)]
     report.most(f"{label}: gradients' distance from float64's over the allowed", far / allowed, 1.0)
 
@@ -313,8 +313,8 @@ class Rows(Workload):
     def __init__(
         self, make: Callable[[], nn.Module], columns: int, outputs: int, rows: int, device: torch.device
     ) -> None:
-        made = torch.Generator().manual_seed(0)
-        x, y = torch.randn(rows, columns, generator=made), torch.randint(0, outputs, (rows,), generator=made)
+        generator = torch.Generator().manual_seed(0)
+        x, y = torch.randn(rows, columns, generator=generator), torch.randint(0, outputs, (rows,), generator=generator)
         self.tensors = {"numeric": x.to(device), "target": y.to(device)}
         self._make = make
 
@@ -359,19 +359,19 @@ def _on_a_table(report: Report, name: str, rows: Rows, count: int) -> None:
             module.p = 0.0
     check(report, name, exact, rows.loss, recipe, few)
     length = Length(flops_of(recipe, rows, arithmetic), 5_000)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     way = choose_way(recipe, length, arithmetic, lambda: timed_on_gpu(recipe, rows, arithmetic, make_training))
-    report.line(f"{name}: {way.reason} (choosing took {time.perf_counter() - begun:.2f} s)")
+    report.line(f"{name}: {way.reason} (choosing took {time.perf_counter() - start:.2f} s)")
     plain = {"compile": "none", "cuda_graphs": False, "record": False}
-    chosen = _epochs(report, f"{name}, chosen", rows, way.applied(recipe), count)
+    choice = _epochs(report, f"{name}, chosen", rows, way.applied(recipe), count)
     eager = _epochs(report, f"{name}, eager", rows, recipe.model_copy(update=plain), count)
     by_hand = _by_hand(report, f"{name}, by hand as a graph", rows, size, count)
     goal = 1 / 8 if name == "mlp" else None
-    report.ratio(f"{name}: chosen against eager", _rounds(chosen, eager, goal))
-    report.ratio(f"{name}: chosen against the loop by hand with its own graph", _rounds(chosen, by_hand, None))
-    for side in (chosen, eager, by_hand):
+    report.ratio(f"{name}: chosen against eager", _rounds(choice, eager, goal))
+    report.ratio(f"{name}: chosen against the loop by hand with its own graph", _rounds(choice, by_hand, None))
+    for side in (choice, eager, by_hand):
         report.line(f"{side.label}: {1000 * side.seconds:.3f} ms a step, {size / side.seconds:,.0f} rows/s")
-    report.most(f"{name}: chosen, ms a step", 1000 * chosen.seconds, 0.5 if name == "tabm" else None)
+    report.most(f"{name}: chosen, ms a step", 1000 * choice.seconds, 0.5 if name == "tabm" else None)
 
 
 def _rounds(ours: Side, anchor: Side, goal: float | None) -> Ratio:
@@ -418,16 +418,16 @@ def _by_hand(report: Report, label: str, rows: Rows, size: int, count: int) -> S
 
 def _side(report: Report, label: str, batches: Iterator[Batch], step: Callable[[Batch], object], count: int) -> Side:
     def some(_: Batch) -> float:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for batch in itertools.islice(batches, count):
             step(batch)
         _wait(report.device)
-        return (time.perf_counter() - begun) / count
+        return (time.perf_counter() - start) / count
 
-    begun = time.perf_counter()
+    start = time.perf_counter()
     step(next(batches))
     _wait(report.device)
-    first = time.perf_counter() - begun
+    first = time.perf_counter() - start
     some({})
     return Side(label, some, first, 0)
 
@@ -454,11 +454,11 @@ def _xl(report: Report, sizes: Sizes, compiled: bool) -> None:
     batch = tokens(config, sizes, size, 1, device)
     side = begin(report, f"{how}, ours", lambda: _our_gpt(config, sizes, size, compiled, device), batch)
     for _ in range(3):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for _ in range(max(1, sizes.steps // 2)):
             side.step(dict(batch))
         _wait(device)
-        seconds = (time.perf_counter() - begun) / max(1, sizes.steps // 2)
+        seconds = (time.perf_counter() - start) / max(1, sizes.steps // 2)
         side.seconds = min(side.seconds or seconds, seconds)
     _say_gpt(report, side, config, sizes, size)
     _utilisation(report, how, side, config, sizes, size, 0.55 if compiled else None)
@@ -506,19 +506,19 @@ def loader(report: Report, sizes: Sizes) -> None:
     theirs = DataLoader(TensorDataset(x[:few], y[:few]), 4096, shuffle=True, pin_memory=device.type == "cuda")
 
     def ours() -> float:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for _ in resident.epoch(0):
             pass
         _wait(device)
-        return (time.perf_counter() - begun) / rows
+        return (time.perf_counter() - start) / rows
 
     def anchor() -> float:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for batch in theirs:
             for tensor in batch:
                 tensor.to(device, non_blocking=True)
         _wait(device)
-        return (time.perf_counter() - begun) / few
+        return (time.perf_counter() - start) / few
 
     ours(), anchor()
     logs = [block(ours, anchor, number) for number in range(3)]
@@ -545,30 +545,30 @@ def killed_and_resumed(report: Report, sizes: Sizes) -> None:
         epochs = EPOCHS["tiny" if sizes is TINY else "full"]
         run = make_run(Path(folder), rows=min(sizes.rows, 200_000), epochs=epochs, device=report.device)
         command = [sys.executable, "-m", "headway.train.main", str(run.path)]
-        begun = time.perf_counter()
+        start = time.perf_counter()
         environment = {**os.environ, "HEADWAY_PARENT": str(os.getpid())}  # so that it ends where this is cut off
         first = subprocess.Popen(command, env=environment)
         while first.poll() is None and not any(event.step > 0 for event in run.events() if event.kind == "checkpoint"):
             time.sleep(0.05)
         first.send_signal(signal.SIGKILL)
         first.wait()
-        killed = time.perf_counter() - begun
+        killed = time.perf_counter() - start
         if run.result is not None:
             report.line(f"left out: the training ended within {killed:.1f} s, before it could be killed")
             return
         reached = max((event.step for event in run.events() if event.kind == "checkpoint"), default=0)
         report.line(f"killed after {killed:.1f} s, with a checkpoint at step {reached}")
-        begun = time.perf_counter()
+        start = time.perf_counter()
         limit = max(10.0, report.left)
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=environment)
+        outcome = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=environment)
         result = run.result
-        if ended.returncode or result is None:
+        if outcome.returncode or result is None:
             report.most("trainings that did not resume", 1.0, 0.0)
-            report.line((ended.stderr.strip().splitlines() or ["no word"])[-1][:300])
+            report.line((outcome.stderr.strip().splitlines() or ["no word"])[-1][:300])
             return
         resumed = [event.step for event in run.events() if event.fields.get("name") == "resumed"]
         report.line(
-            f"resumed at step {resumed}, ended at step {result.steps} after {time.perf_counter() - begun:.1f} s"
+            f"resumed at step {resumed}, ended at step {result.steps} after {time.perf_counter() - start:.1f} s"
         )
         report.line(f"{result.precision} on {result.device}, {result.rows_per_second:,.0f} rows/s; {result.way}")
         report.most("trainings that did not resume", float(not resumed or resumed[0] == 0), 0.0)
@@ -592,7 +592,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _held(device: torch.device) -> int:
+def _memory_of(device: torch.device) -> int:
     """Bytes that are held now; the peak is counted from here on."""
     gc.collect()
     if device.type != "cuda":

@@ -73,19 +73,19 @@ def _followed() -> float:
     """Seconds a step as in a run, with a checkpoint a second."""
     with tempfile.TemporaryDirectory() as folder:
         follower = Follower(RunDirectory.create(Path(folder), "bench", {}), _training(), {})
-        begun = time.perf_counter()
+        start = time.perf_counter()
         follower.follow()
-        return (time.perf_counter() - begun) / STEPS
+        return (time.perf_counter() - start) / STEPS
 
 
 def _bare() -> float:
     """Seconds a step of the same steps and batches, told to nobody."""
     training = _training()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for epoch in range(EPOCHS):
         for batch in training.batches.epoch(epoch):
             training.step(batch)
-    return (time.perf_counter() - begun) / STEPS
+    return (time.perf_counter() - start) / STEPS
 
 
 def _away() -> Ratio:

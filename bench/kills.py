@@ -173,22 +173,22 @@ class Folder:
             acts_left = ["up", *self.ports]
         elif words[0] == "serve":
             acts_left += ["--port", self.ports[3]]
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "HEADWAY_"))}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "HEADWAY_"))}
         with open(self.output, "wb") as output:
             command = [sys.executable, "-m", "headway.cli", *acts_left]
             return subprocess.Popen(
-                command, cwd=place, env=kept, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                command, cwd=place, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL
             )
 
     def whole(self, words: Sequence[str]) -> float:
         """Run a command to its end; its seconds. Raises RuntimeError with what it said when it fails."""
-        begun = time.monotonic()
+        start = time.monotonic()
         child = self.start(words)
         if words[0] in SERVERS:
             self._serve(child)
         elif child.wait(SECONDS) != 0:
             raise RuntimeError(self.output.read_text(errors="replace"))
-        return time.monotonic() - begun
+        return time.monotonic() - start
 
     def _serve(self, server: subprocess.Popen[bytes]) -> None:
         """Wait until it serves, and stop it as a person does."""
@@ -267,7 +267,7 @@ def _orphans(folder: Folder, wrong: Wrong) -> None:
         wrong.add("processes that outlive it", text)
 
 
-def wanted(folder: Folder, act: Act) -> str | None:
+def champion_after(folder: Folder, act: Act) -> str | None:
     """The version that a rollback, however often it is killed and repeated, must leave in charge; None for other commands."""
     if act.name != "rollback":
         return None
@@ -277,10 +277,10 @@ def wanted(folder: Folder, act: Act) -> str | None:
 
 def main() -> None:
     """Kill until there are enough, or the time is over."""
-    chosen = options()
-    samples = Samples("kills", fresh=chosen.fresh)
-    folder, deadline = Folder(FOLDER / "kills"), chosen.deadline()
-    if chosen.fresh:
+    settings = options()
+    samples = Samples("kills", fresh=settings.fresh)
+    folder, deadline = Folder(FOLDER / "kills"), settings.deadline()
+    if settings.fresh:
         shutil.rmtree(folder.root, ignore_errors=True)
     folder.make()
     while len(samples.of(KINDS[0])) < KILLS and time.monotonic() < deadline:
@@ -302,7 +302,7 @@ def _once(folder: Folder, samples: Samples, chance: random.Random) -> None:
         folder.before(act.words)
         samples.add(f"seconds of {act.name}", folder.whole(act.words))
     up = folder.before(act.words)
-    before, champion = counts(folder.root), wanted(folder, act)
+    before, champion = counts(folder.root), champion_after(folder, act)
     if not kill(folder, act, 1.1 * samples.of(f"seconds of {act.name}")[0], chance):
         if up is not None:
             up.wait(SECONDS)

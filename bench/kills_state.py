@@ -183,10 +183,10 @@ def holding(root: Path) -> dict[str, int]:
     return {**counts(root), "artifacts": sum(1 for _ in artifacts), "conf": len(list((root / "conf").glob("*.yaml")))}
 
 
-def restored(root: Path, kept: dict[str, int], wrong: Wrong) -> None:
+def restored(root: Path, counts: dict[str, int], wrong: Wrong) -> None:
     """Compare what was restored with what was kept."""
     contents = holding(root) if sqlite_file(root, "mlflow").exists() else {}
-    if contents != kept or (root / PENDING).exists():
-        wrong.add("restored folders that lack something", f"{contents}, kept: {kept}")
+    if contents != counts or (root / PENDING).exists():
+        wrong.add("restored folders that lack something", f"{contents}, kept: {counts}")
     for finding in doctor.examine(root):
         wrong.add("findings of the doctor", f"restored: {finding.line(root)}")

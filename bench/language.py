@@ -102,14 +102,14 @@ class Texts:
 
 def main() -> None:
     """Measure and keep the ratios."""
-    chosen = options([word for word in sys.argv[1:] if word != "--choose"])
+    settings = options([word for word in sys.argv[1:] if word != "--choose"])
     torch.set_num_threads(physical_cores())
     keep_memory()
     texts = Texts.load()
     if "--choose" in sys.argv:
         choose(texts)
         return
-    samples, deadline = Samples("language", fresh=chosen.fresh), chosen.deadline()
+    samples, deadline = Samples("language", fresh=settings.fresh), settings.deadline()
     for seed in range(RUNS):
         for label, work in (("sooner", _sooner), ("better", _better)):
             if not samples.of(f"{label} {seed}") and time.monotonic() < deadline:
@@ -180,7 +180,7 @@ class Anchor:
         groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99))
         while self.loss > TARGET and self.steps < 2 * STEPS:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             for _ in range(EVERY):
                 for group in optimizer.param_groups:
                     group["lr"] = 1e-3 * _cosine(self.steps)
@@ -194,7 +194,7 @@ class Anchor:
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 optimizer.step()
                 self.steps += 1
-            self.seconds += time.perf_counter() - begun
+            self.seconds += time.perf_counter() - start
             self.loss = self.texts.loss(self.model, self.texts.test)
             yield self.loss
 
@@ -226,21 +226,21 @@ class Ours:
         """At most so many steps, until the test loss is at most the target; yields four times as often as the anchor."""
         batches, often = self._epochs(), EVERY // 4
         while self.steps < steps and self.loss > TARGET:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             for batch in itertools.islice(batches, min(often, steps - self.steps)):
                 self.step.optimizers.set_rate(rate(self.recipe, self.steps, steps))
                 self.step(batch)
                 self.steps += 1
-            self.seconds += time.perf_counter() - begun
+            self.seconds += time.perf_counter() - start
             if self.steps > steps - EVERY:  # the rate has fallen only then, and a look takes as long as ten steps
                 self.loss = self.texts.loss(self.model, self.texts.test)
             yield self.loss
 
     def for_seconds(self, seconds: float) -> float:
         """The test loss after so many seconds. The rate follows the clock, as the machine's speed is not known before."""
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for batch in self._epochs():
-            spent = (time.perf_counter() - begun) / seconds
+            spent = (time.perf_counter() - start) / seconds
             if spent >= 1:
                 break
             self.step.optimizers.set_rate(rate(self.recipe, int(spent * CLOCK), CLOCK))

@@ -29,14 +29,14 @@ FEW = 50_000
 
 def main() -> None:
     """Measure and keep the ratios."""
-    chosen = options()
-    samples = Samples("loader", fresh=chosen.fresh)
+    settings = options()
+    samples = Samples("loader", fresh=settings.fresh)
     torch.manual_seed(0)
     tensors = {"numeric": torch.randn(ROWS, COLUMNS), "target": torch.randint(0, 2, (ROWS,))}
     with tempfile.TemporaryDirectory() as folder:
         mapped = {name: _mapped(Path(folder) / f"{name}.npy", tensor) for name, tensor in tensors.items()}
         comparisons = [*_against_torch(samples, tensors), *_against_memory(tensors, mapped)]
-        measure(samples, comparisons, chosen)
+        measure(samples, comparisons, settings)
     conclude("loader", samples, comparisons)
 
 
@@ -89,10 +89,10 @@ def _anchor(loader: DataLoader[tuple[Tensor, ...]], rows: int) -> Callable[[], f
 
 
 def _seconds_a_row(batches: Iterable[object], rows: int) -> float:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for _ in batches:
         pass
-    return (time.perf_counter() - begun) / rows
+    return (time.perf_counter() - start) / rows
 
 
 if __name__ == "__main__":

@@ -75,8 +75,8 @@ class Rows(Workload):
 
 def main() -> None:
     """Measure and keep the ratios."""
-    chosen = options()
-    samples = Samples("loop", fresh=chosen.fresh)
+    settings = options()
+    samples = Samples("loop", fresh=settings.fresh)
     comparisons: list[Comparison] = []
     for case, (columns, width, batch, steps, goal) in CASES.items():
         rows = Rows(columns, width, batch * steps)
@@ -89,7 +89,7 @@ def main() -> None:
             Comparison(f"{label}: loop by hand", ours, anchor, 12, 1 / 0.98),
             against_itself(anchor, 12, label),
         ]
-    measure(samples, comparisons, chosen)
+    measure(samples, comparisons, settings)
     conclude("loop", samples, comparisons)
 
 
@@ -101,9 +101,9 @@ def _ours(rows: Rows, batch: int, threads: int) -> Callable[[], float]:
         with tempfile.TemporaryDirectory() as folder:
             run = RunDirectory.create(Path(folder), "bench", {})
             follower = Follower(run, make_training(rows, recipe, Arithmetic("fp32", CPU, "")), {})
-            begun = time.perf_counter()
+            start = time.perf_counter()
             follower.follow()
-            return time.perf_counter() - begun
+            return time.perf_counter() - start
 
     return work
 
@@ -116,13 +116,13 @@ def loop_by_hand(rows: Rows, batch: int) -> Callable[[], float]:
         torch.manual_seed(0)
         model = _sequential(rows)
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.001, weight_decay=0.01, fused=True)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for at in torch.randperm(len(x)).split(batch):
             loss = functional.cross_entropy(model(x[at]), y[at])
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        return time.perf_counter() - begun
+        return time.perf_counter() - start
 
     return work
 
@@ -151,13 +151,13 @@ def _lightning(rows: Rows, batch: int) -> Callable[[], float]:
             return torch.optim.AdamW(self.parameters(), lr=0.001, weight_decay=0.01, fused=True)
 
     class Clock(lightning.Callback):
-        begun = seconds = 0.0
+        start = seconds = 0.0
 
         def on_train_epoch_start(self, *_: Any) -> None:
-            self.begun = time.perf_counter()
+            self.start = time.perf_counter()
 
         def on_train_epoch_end(self, *_: Any) -> None:
-            self.seconds = time.perf_counter() - self.begun
+            self.seconds = time.perf_counter() - self.start
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     loader = DataLoader(TensorDataset(rows.tensors["numeric"], rows.tensors["target"]), batch, shuffle=True)

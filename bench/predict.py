@@ -36,8 +36,8 @@ ROWS, FRAMES, PAIRS = 10_000, 4, 16
 
 def main() -> None:
     """Measure and keep the ratios."""
-    chosen, cores = options(), physical_cores()
-    samples = Samples("predict", fresh=chosen.fresh)
+    settings, cores = options(), physical_cores()
+    samples = Samples("predict", fresh=settings.fresh)
     torch.set_num_threads(cores)
     frame = _frame()
     batch = pa.RecordBatch.from_pandas(frame, preserve_index=False)
@@ -46,16 +46,16 @@ def main() -> None:
         network = _make_bundle(bundle)
         ours = Predictor.load(bundle)
         anchors = Anchors(network, Path(folder), cores)
-        expected = ours.predict(frame)[:, 1]
+        own = ours.predict(frame)[:, 1]
         with Workers(bundle, cores) as workers:
             comparisons: list[Comparison] = []
             for name, anchor in anchors.by_name().items():
-                _must_agree(name, anchor(frame), expected)
+                _must_agree(name, anchor(frame), own)
                 comparisons += _against(name, ours, workers, anchor, frame, batch)
             for way in ("compiled", "int8"):
                 faster = hastened(ours, way)
                 comparisons.append(_compared_ways(f"ours {way} against ours plain", faster, ours, batch))
-            measure(samples, comparisons, chosen)
+            measure(samples, comparisons, settings)
     conclude("predict", samples, comparisons)
 
 
@@ -87,8 +87,8 @@ def _compared_ways(label: str, faster: Predictor, plain: Predictor, batch: pa.Re
     return Comparison(label, lambda: faster.predict(batch), lambda: plain.predict(batch), PAIRS)
 
 
-def _must_agree(name: str, answer: np.ndarray, expected: np.ndarray) -> None:
-    apart = np.abs(answer - expected).max()
+def _must_agree(name: str, answer: np.ndarray, own: np.ndarray) -> None:
+    apart = np.abs(answer - own).max()
     if apart > 1e-5:
         raise SystemExit(f"{name} must predict what ours predicts, but is {apart:g} apart")
 

@@ -91,9 +91,9 @@ class Anchors:
         """Without the code of the unknown, which is no column in scikit-learn; one logit is the difference of our two."""
         weights = [layer.weight.detach().numpy().T for layer in self._linear]
         biases = [layer.bias.detach().numpy() for layer in self._linear]
-        kept = np.ones(len(weights[0]), bool)
-        kept[len(NUMBERS) + UNKNOWN :: CODES] = False
-        weights[0] = weights[0][kept]
+        is_used = np.ones(len(weights[0]), bool)
+        is_used[len(NUMBERS) + UNKNOWN :: CODES] = False
+        weights[0] = weights[0][is_used]
         weights[-1], biases[-1] = weights[-1][:, 1:] - weights[-1][:, :1], biases[-1][1:] - biases[-1][:1]
         vars(classifier).update(coefs_=weights, intercepts_=biases)
 

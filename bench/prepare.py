@@ -27,7 +27,7 @@ CHUNK = 1 << 20
 
 def main(words: list[str]) -> None:
     """Take turns, compare the arrays, and judge."""
-    rows, chosen, samples = of_so_many_rows("prepare", words)
+    rows, settings, samples = of_so_many_rows("prepare", words)
     table, folder = many_rows(rows), FOLDER / samples.path.stem
     sides = {
         side: apart("bench.prepare_sides", side, [table, folder / side, folder / "parts.npy"], samples, {})
@@ -39,7 +39,7 @@ def main(words: list[str]) -> None:
         Comparison("time of polars, streaming", sides["ours"], sides["polars"], PAIRS, 1 / 1.5),
         against_itself(sides["polars"], PAIRS),
     ]
-    compare(samples, comparisons, chosen, lambda: _must_be_equal(folder), sides, MEMORY_BYTES)
+    compare(samples, comparisons, settings, lambda: _must_be_equal(folder), sides, MEMORY_BYTES)
 
 
 def _must_be_equal(folder: Path) -> None:

@@ -23,7 +23,7 @@ PAIRS, MEMORY_BYTES = 3, 0.8e9
 
 def main(words: list[str]) -> None:
     """Take turns, compare the answers, and judge."""
-    rows, chosen, samples = of_so_many_rows("profile", words)
+    rows, settings, samples = of_so_many_rows("profile", words)
     table = many_rows(rows)
     answers: dict[str, dict[str, list[float]]] = {}
     sides = {side: apart("bench.profile_sides", side, [table], samples, answers) for side in SIDES}
@@ -35,7 +35,7 @@ def main(words: list[str]) -> None:
         Comparison("time of polars, streaming", sides["ours"], sides["polars"], PAIRS),
         against_itself(sides["reading"], PAIRS),
     ]
-    compare(samples, comparisons, chosen, lambda: _must_agree(answers), SIDES, MEMORY_BYTES)
+    compare(samples, comparisons, settings, lambda: _must_agree(answers), SIDES, MEMORY_BYTES)
 
 
 def _must_agree(answers: dict[str, dict[str, list[float]]]) -> None:

@@ -63,8 +63,8 @@ def main() -> None:
 
 def conclude(samples: Samples) -> None:
     """Say the counts, and keep them when all studies are there."""
-    for label, wanted in LABELS.items():
-        print(f"{label}: {sum(samples.of(label)):.0f} recommendations in {len(samples.of(label))} of {wanted} studies")
+    for label, answer in LABELS.items():
+        print(f"{label}: {sum(samples.of(label)):.0f} recommendations in {len(samples.of(label))} of {answer} studies")
     values = [value for label in LABELS for value in samples.of(label)]
     if len(values) < MEASURED + DRAWN:
         print("run it again to go on")
@@ -210,9 +210,9 @@ def recorded_pool() -> Pool:
 
 def drawn_study(seed: int, names: Sequence[str] = (), pool: Pool | None = None) -> Findings:
     """A study of all techniques of a CPU that has nothing to find."""
-    chosen = [technique for name, technique in techniques().items() if not names or name in names]
+    choice = [technique for name, technique in techniques().items() if not names or name in names]
     book = Unwritten(Path(os.devnull) / "none")
-    return Study(Recorded(pool or recorded_pool(), seed), setting(), chosen, book, DRAWN_PLAN, lambda *_: None).run()
+    return Study(Recorded(pool or recorded_pool(), seed), setting(), choice, book, DRAWN_PLAN, lambda *_: None).run()
 
 
 def setting() -> Setting:

@@ -39,9 +39,9 @@ ROWS = {"train": 20_000, "validation": 1_000, "test": 1_000}
 def main() -> None:
     """Run once whole, once killed again and again, and compare."""
     torch.set_num_threads(1)  # a forked process cannot use the threads of its parent
-    chosen = options()
+    settings = options()
     root = FOLDER / "resume"
-    samples = Samples("resume", fresh=chosen.fresh)
+    samples = Samples("resume", fresh=settings.fresh)
     if not samples.of("kill lost too much"):  # begun with other code, or not at all
         shutil.rmtree(root, ignore_errors=True)
     runs = sorted((RunDirectory(path) for path in (root / "data" / "runs").glob("bench-*")), key=lambda run: run.path)
@@ -51,7 +51,7 @@ def main() -> None:
     whole, killed = runs
     if whole.result is None and _fork(whole, None) != 0:
         raise SystemExit("the run that is not killed must end well")
-    if not _kill(killed, samples, chosen.deadline()):
+    if not _kill(killed, samples, settings.deadline()):
         print(f"{len(samples.of('kill lost too much'))} of {KILLS} kills; run it again to go on")
         return
     late = int(sum(samples.of("kill lost too much")))
@@ -116,8 +116,8 @@ def _fork(run: RunDirectory, seconds: float | None) -> int | None:
         os._exit(training_process.main(str(run.path)))
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
             return os.waitstatus_to_exitcode(status)
         if deadline is not None and time.monotonic() >= deadline:
             os.kill(child, signal.SIGKILL)
@@ -144,8 +144,8 @@ def _lost(run: RunDirectory) -> float:
     """Seconds of training between the newest checkpoint and the last event told."""
     events = list(run.events())
     saved = [e.time for e in events if e.kind == "checkpoint"]
-    begun = [e.time for e in events if e.kind == "stage"]
-    last = max([*saved, *begun], default=None)
+    starts = [e.time for e in events if e.kind == "stage"]
+    last = max([*saved, *starts], default=None)
     return 0.0 if last is None or not events else events[-1].time - last
 
 

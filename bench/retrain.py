@@ -31,10 +31,10 @@ HEADWAY = [sys.executable, "-m", "headway.cli"]
 
 def main() -> None:
     """Run what is not there yet and keep the ratios."""
-    chosen = options()
-    samples, deadline = Samples("retrain", fresh=chosen.fresh), chosen.deadline()
+    settings = options()
+    samples, deadline = Samples("retrain", fresh=settings.fresh), settings.deadline()
     root = FOLDER / "retrain"
-    if chosen.fresh:
+    if settings.fresh:
         shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(ROOT / "conf", root / "conf", dirs_exist_ok=True)
     for label, count, work in _parts(root, samples):
@@ -113,10 +113,10 @@ def _run(root: Path, project: str, *settings: str) -> tuple[float, dict[str, Any
     """Seconds of the whole command, and what its last line says."""
     words = [*HEADWAY, "run", project, "--force", "--json"]
     words += [word for setting in settings for word in ("--set", setting)]
-    begun = time.perf_counter()
-    done = subprocess.run(words, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
-    report = json.loads(done.stdout.splitlines()[-1])
-    seconds = time.perf_counter() - begun
+    start = time.perf_counter()
+    outcome = subprocess.run(words, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    report = json.loads(outcome.stdout.splitlines()[-1])
+    seconds = time.perf_counter() - start
     print(f"{project} {' '.join(settings)}: {seconds:.1f} s, {report['stages']}")
     return seconds, report
 
@@ -126,9 +126,9 @@ def _overhead(seconds: float, report: dict[str, Any]) -> float:
 
 
 def _help(root: Path, samples: Samples) -> None:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     subprocess.run([*HEADWAY, "--help"], cwd=root, stdout=subprocess.DEVNULL, check=True)
-    samples.add("headway --help", time.perf_counter() - begun)
+    samples.add("headway --help", time.perf_counter() - start)
 
 
 def _with_servers(root: Path, samples: Samples) -> None:

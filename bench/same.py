@@ -78,9 +78,9 @@ def _result(case: Case) -> dict[str, Any]:
         shutil.copytree(ROOT / "conf", root / "conf")
         words = [word for setting in (*SHORT, *case.settings) for word in ("--set", setting)]
         command = [sys.executable, "-m", "headway.cli", "run", case.project, "--force", *words]
-        ended = subprocess.run(command, cwd=root, capture_output=True, text=True)
-        if ended.returncode != 0:
-            raise SystemExit(f"{case.name}: {ended.stdout}{ended.stderr}")
+        outcome = subprocess.run(command, cwd=root, capture_output=True, text=True)
+        if outcome.returncode != 0:
+            raise SystemExit(f"{case.name}: {outcome.stdout}{outcome.stderr}")
         print(f"{case.name}: done", flush=True)
         (folder,) = (root / "data" / "runs").glob(f"{case.project}-*")
         return _told(RunDirectory(folder), root)

@@ -37,8 +37,8 @@ def main(words: list[str]) -> None:
         _work(int(words[1]))
         return
     most = int(words.pop(0)) if words and words[0].isdigit() else SIZES[-1]
-    chosen, sizes = options(words), [size for size in SIZES if size <= most]
-    samples, deadline = Samples("scale", fresh=chosen.fresh), chosen.deadline()
+    settings, sizes = options(words), [size for size in SIZES if size <= most]
+    samples, deadline = Samples("scale", fresh=settings.fresh), settings.deadline()
     for repeat in range(REPEATS):
         for size in sizes:
             if len(samples.of(f"{size}: seconds")) <= repeat and time.monotonic() < deadline:
@@ -76,10 +76,10 @@ def _files(rows: int) -> list[Path]:
 
 def _measure(rows: int, samples: Samples) -> None:
     words = [sys.executable, "-m", "bench.scale", ALONE, str(rows)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    for name, value in json.loads(done.stdout).items():
+    outcome = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    if outcome.returncode:
+        raise SystemExit(outcome.stderr)
+    for name, value in json.loads(outcome.stdout).items():
         samples.add(f"{rows}: {name}", value)
 
 
@@ -97,11 +97,11 @@ def _work(rows: int) -> None:
     data = DataConfig.parse({"source": source, "target": TARGET, "features": kinds}, "data")
     files, root = {str(file) for file in _files(rows)}, FOLDER / "scale-store"
     shutil.rmtree(root, ignore_errors=True)
-    used, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    used, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     table = open_table(data, "classification", root, only=files)
     profile = profile_by_file(table, root, root / "profiles")
     store, _ = make_store(root / "prepared", Division(table, SplitConfig()), data, PrepareConfig(bins=0))
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     if not profile.rows == sum(store.rows.values()) == rows:
         raise SystemExit(f"all {rows:,} rows must be prepared, but they are {sum(store.rows.values()):,}")
     shutil.rmtree(root)

@@ -53,10 +53,10 @@ def add_file(root: Path, number: int) -> None:
 @contextlib.contextmanager
 def served(root: Path, ports: tuple[int, int]) -> Iterator[subprocess.Popen[bytes]]:
     """`headway up`, ended in the end if it still is there."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     words = [sys.executable, "-m", "headway.cli", "up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     with open(root / "up.txt", "ab") as output:
-        up = subprocess.Popen(words, cwd=root, env=kept, stdout=output, stderr=output)
+        up = subprocess.Popen(words, cwd=root, env=environment, stdout=output, stderr=output)
         try:
             yield up
         finally:
@@ -111,7 +111,7 @@ def flow_runs(prefect: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Let it retrain three times and keep the shares of what went wrong."""
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "conf").mkdir()
@@ -121,20 +121,20 @@ def main() -> None:
         with served(root, ports) as up:
             await_decision(root, 1)
             print(
-                f"{time.perf_counter() - begun:.0f} s: first; killed {kill_servers(up)} processes of the servers",
+                f"{time.perf_counter() - start:.0f} s: first; killed {kill_servers(up)} processes of the servers",
                 flush=True,
             )
             add_file(root, 1)
             await_decision(root, 2)
-            print(f"{time.perf_counter() - begun:.0f} s: second; killed `headway up`", flush=True)
+            print(f"{time.perf_counter() - start:.0f} s: second; killed `headway up`", flush=True)
             kill_up(up)
         add_file(root, 2)
         time.sleep(5)  # whoever starts it again needs as long
         with served(root, ports):
             await_decision(root, 3)
-            print(f"{time.perf_counter() - begun:.0f} s: third", flush=True)
+            print(f"{time.perf_counter() - start:.0f} s: third", flush=True)
             counts = judged(root, ports)
-    print(f"{time.perf_counter() - begun:.0f} s", counts)
+    print(f"{time.perf_counter() - start:.0f} s", counts)
     tell("schedule", {label: Ratio(value, value, value, goal=0.0) for label, value in counts.items()})
 
 
@@ -149,7 +149,7 @@ def judged(root: Path, ports: tuple[int, int]) -> dict[str, float]:
     decisions = [read_json(run / "decision.json") for run in runs]
     compared = ["champion" in read_json(run / "evaluation.json") for run in runs[1:]]
     store = open_store(root)
-    ended = [store.get_run(one["run_id"]).info.status for one in _told(root)]
+    states = [store.get_run(one["run_id"]).info.status for one in _told(root)]
     stuck = [
         run for run in flow_runs(ports[0]) if run["state"]["type"] not in ("COMPLETED", "CRASHED", "RUNNING", "PENDING")
     ]
@@ -160,7 +160,7 @@ def judged(root: Path, ports: tuple[int, int]) -> dict[str, float]:
     return {
         "retrainings missing of 3": (RETRAININGS - len(runs)) / RETRAININGS,
         "second and third not compared with the champion": compared.count(False) / len(compared),
-        "runs that MLflow does not call finished": sum(status != "FINISHED" for status in ended) / len(ended),
+        "runs that MLflow does not call finished": sum(status != "FINISHED" for status in states) / len(states),
         f"share of {lost[1]} metric values lost": lost[0] / max(lost[1], 1),
         "share of Prefect's runs that failed": len(stuck) / max(len(flow_runs(ports[0])), 1),
     }

@@ -48,9 +48,9 @@ HEADWAY = [sys.executable, "-m", "headway.cli"]
 def main(words: list[str]) -> None:
     """Train, score with two kills, look at every row, compare; each part that is there already is left out."""
     rows = int(words.pop(0)) if words and words[0].isdigit() else ROWS
-    chosen = options(words)
+    settings = options(words)
     name = "score" if rows == ROWS else f"score-{rows}"
-    samples, root, deadline = Samples(name, fresh=chosen.fresh), FOLDER / name, chosen.deadline()
+    samples, root, deadline = Samples(name, fresh=settings.fresh), FOLDER / name, settings.deadline()
     if len(samples.of("begun")) != len(
         samples.of("seconds")
     ):  # stopped on the way: rows on disk whose seconds are lost
@@ -114,7 +114,7 @@ def _once(share: float) -> Ratio:
 
 def _score(root: Path, data: Path, out: Path, until: int | None) -> tuple[float, int]:
     """Score until it ends, or until so many rows are on disk: then it is killed. Seconds, and the most memory of all processes."""
-    begun, peak = time.perf_counter(), 0
+    start, peak = time.perf_counter(), 0
     command = [*HEADWAY, "score", "loans", "--data", str(data), "--out", str(out), "--json"]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
         while child.poll() is None:
@@ -123,13 +123,13 @@ def _score(root: Path, data: Path, out: Path, until: int | None) -> tuple[float,
                 os.kill(child.pid, signal.SIGKILL)
                 child.wait()
                 print(f"killed at {_on_disk(out):,} rows")
-                return time.perf_counter() - begun, peak
+                return time.perf_counter() - start, peak
             time.sleep(0.2)
         assert child.stdout is not None
         report: dict[str, Any] = json.loads(child.stdout.read().splitlines()[-1])
     if until is not None or report["refused"]:
         raise SystemExit(f"it must be killed at {until} and refuse nothing, but ended with {report['scored']:,} rows")
-    return time.perf_counter() - begun, peak
+    return time.perf_counter() - start, peak
 
 
 def _memory(pid: int) -> int:
@@ -154,13 +154,13 @@ def _must_be_exact(root: Path, files: tuple[Path, ...], out: Path) -> None:
     predictor = Predictor.load(tracking.version_of(root, "loans").bundle)
     for file in files:
         with pq.ParquetFile(file) as source, pq.ParquetFile(out / file.name) as scored:
-            wanted = source.read(columns=["loan_id"]).column(0).combine_chunks()
+            ids = source.read(columns=["loan_id"]).column(0).combine_chunks()
             scored_ids = scored.read(columns=["loan_id"]).column(0).combine_chunks()
-            if not scored_ids.equals(wanted) or len(scored_ids.unique()) != len(scored_ids):
+            if not scored_ids.equals(ids) or len(scored_ids.unique()) != len(scored_ids):
                 raise SystemExit(f"{file.name}: every key must be there once and in order, but they differ")
             sample = next(source.iter_batches(SAMPLE))
-            written = next(scored.iter_batches(SAMPLE, columns=[EVENT])).column(0).to_numpy()
-        apart = np.abs(predictor.predict(sample)[:, 1] - written).max()
+            values = next(scored.iter_batches(SAMPLE, columns=[EVENT])).column(0).to_numpy()
+        apart = np.abs(predictor.predict(sample)[:, 1] - values).max()
         if apart > 1e-5:
             raise SystemExit(f"{file.name}: predictions must be the predictor's own, but are {apart:g} apart")
 

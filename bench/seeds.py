@@ -28,8 +28,8 @@ CASES = {"16-64-64-2 at 128": (16, 64, 128, 300, 2.0), "32-256-256-2 at 256": (3
 def main() -> None:
     """Measure and keep the ratios."""
     keep_memory()
-    chosen = options()
-    samples = Samples("seeds", fresh=chosen.fresh)
+    settings = options()
+    samples = Samples("seeds", fresh=settings.fresh)
     comparisons: list[Comparison] = []
     for case, (columns, width, batch, steps, goal) in CASES.items():
         rows = Rows(columns, width, batch * 64)
@@ -41,7 +41,7 @@ def main() -> None:
             judged = goal if threads == best else None
             comparisons.append(Comparison(f"{label}: 16 seeds against one by hand", ours, anchor, 16, judged))
             comparisons.append(against_itself(anchor, 16, label))
-    measure(samples, comparisons, chosen)
+    measure(samples, comparisons, settings)
     conclude("seeds", samples, comparisons)
 
 
@@ -63,16 +63,16 @@ def _many(rows: Rows, batch: int, steps: int) -> Callable[[], float]:
 
     def batch_of(number: int) -> Batch:
         at = number % 64 * batch
-        chosen = orders[:, at : at + batch]
+        places = orders[:, at : at + batch]
         return {
-            name: t.index_select(0, chosen.flatten()).unflatten(0, chosen.shape) for name, t in rows.tensors.items()
+            name: t.index_select(0, places.flatten()).unflatten(0, places.shape) for name, t in rows.tensors.items()
         }
 
     def work() -> float:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for number in range(few):
             step(batch_of(number))
-        return (time.perf_counter() - begun) / few
+        return (time.perf_counter() - start) / few
 
     return work
 

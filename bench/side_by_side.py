@@ -266,13 +266,13 @@ def write(
     A ratio whose A/A excludes 1 is marked ``void``, and its goal is neither met nor missed.
     """
     cases = void_cases(itself or {})
-    shown = {label: _shown(label, ratio, cases) for label, ratio in ratios.items()}
+    rows = {label: _row_of(label, ratio, cases) for label, ratio in ratios.items()}
     path = (folder or RESULTS) / f"{name}.json"
-    write_json(path, {"name": name, "machine": machine(), "others": others, "ratios": shown})
+    write_json(path, {"name": name, "machine": machine(), "others": others, "ratios": rows})
     return path
 
 
-def _shown(label: str, ratio: Ratio, void: Iterable[str]) -> dict[str, float | bool | None]:
+def _row_of(label: str, ratio: Ratio, void: Iterable[str]) -> dict[str, float | bool | None]:
     is_void = any(label.startswith(case) for case in void)
     return {
         "ratio": ratio.ratio,

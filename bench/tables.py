@@ -76,8 +76,8 @@ class Rows:
 
 def main() -> None:
     """Measure the tables that are not measured yet, print and keep the ratios."""
-    chosen = options()
-    samples, deadline = Samples("tables", fresh=chosen.fresh), chosen.deadline()
+    settings = options()
+    samples, deadline = Samples("tables", fresh=settings.fresh), settings.deadline()
     for name in TABLES:
         if not samples.of(f"{name}: seconds") and time.monotonic() < deadline:
             _measure(name, samples)
@@ -116,11 +116,11 @@ def _measure_texts(samples: Samples) -> None:
     from headway.data.store import Store
 
     train, test = (pd.read_csv(TEXTS / f"{part}.csv") for part in ("train", "test"))
-    begun = time.process_time()
+    start = time.process_time()
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     anchor = make_pipeline(words, LogisticRegression(C=10, max_iter=1000)).fit(train.text, train.category)
     of_anchor = float((anchor.predict(test.text) == test.category).mean())
-    print(f"{'banking77':20} {'TF-IDF, logistic':22} right {of_anchor:12.5f}  {time.process_time() - begun:6.1f} s")
+    print(f"{'banking77':20} {'TF-IDF, logistic':22} right {of_anchor:12.5f}  {time.process_time() - start:6.1f} s")
     with tempfile.TemporaryDirectory(prefix="headway-tables-") as place:
         root = Path(place)
         (root / "conf").mkdir()
@@ -145,15 +145,15 @@ def _measure(name: str, samples: Samples) -> None:
         run, seconds = _trained(project, root)
         ours = np.load(run.predictions("test"))
         rows = _rows(project, root, run, table)
-    anchors, taken = {}, {}
+    anchors, durations = {}, {}
     for label, anchor in ANCHORS.items():
-        begun = time.process_time()
+        start = time.process_time()
         anchors[label] = anchor(rows)
-        taken[label] = time.process_time() - begun
+        durations[label] = time.process_time() - start
     errors = _errors(rows, {"ours": ours, **anchors})
     best = min(anchors, key=lambda label: errors[label][0])
-    for label, drawn in errors.items():
-        print(f"{name:20} {label:22} error {drawn[0]:12.5f}  {seconds if label == 'ours' else taken[label]:6.1f} s")
+    for label, draws in errors.items():
+        print(f"{name:20} {label:22} error {draws[0]:12.5f}  {seconds if label == 'ours' else durations[label]:6.1f} s")
     has_errors = errors[best] > 0  # in a few resamples of a small table, the anchor has none
     between = errors["ours"][has_errors] / errors[best][has_errors]
     values = (between[0], *np.quantile(between[1:], [0.025, 0.975]))
@@ -161,7 +161,7 @@ def _measure(name: str, samples: Samples) -> None:
         samples.add(f"{name}: {key}", float(value))
     samples.add(f"{name}: best", list(ANCHORS).index(best))
     samples.add(f"{name}: within", float(errors["ours"][0] / np.quantile(errors[best][1:], 0.975)))
-    samples.add(f"{name}: seconds", seconds / (2 * taken["LightGBM"] + OVERHEAD))
+    samples.add(f"{name}: seconds", seconds / (2 * durations["LightGBM"] + OVERHEAD))
 
 
 def _table(name: str) -> pd.DataFrame:
@@ -263,8 +263,8 @@ def _errors(rows: Rows, predictions: Mapping[str, np.ndarray]) -> dict[str, np.n
     target = rows.target[rows.parts == TEST]
     rng = np.random.default_rng(0)
     weights = np.ones((1 + RESAMPLES, len(target)))
-    for drawn in weights[1:]:
-        drawn[:] = np.bincount(rng.integers(0, len(target), len(target)), minlength=len(target))
+    for draw in weights[1:]:
+        draw[:] = np.bincount(rng.integers(0, len(target), len(target)), minlength=len(target))
     values = {label: metric.resampled(target, one, {})(weights) for label, one in predictions.items()}
     return {label: 1 - one if metric.higher_is_better else one for label, one in values.items()}
 

@@ -32,8 +32,8 @@ WAYS = {"all": None, "stated": "month-0*"}
 def main(words: list[str]) -> None:
     """Take turns, compare the stores, and judge."""
     rows, words = (int(words[0]), words[1:]) if words and words[0].isdigit() else (ROWS, words)
-    chosen, name = options(words), "tail" if rows == ROWS else f"tail-{rows}"
-    samples, folder = Samples(name, fresh=chosen.fresh), FOLDER / name
+    settings, name = options(words), "tail" if rows == ROWS else f"tail-{rows}"
+    samples, folder = Samples(name, fresh=settings.fresh), FOLDER / name
     _files(folder, rows)
     sums: dict[str, str] = {}
     sides = {f"{side} {way}": _side(side, way, folder, samples, sums) for way in WAYS for side in ("ours", "nothing")}
@@ -50,7 +50,7 @@ def main(words: list[str]) -> None:
         ),
         against_itself(sides["ours stated"], PAIRS),
     ]
-    compare(samples, comparisons, chosen, lambda: _must_be_equal(sums), sides, MEMORY_BYTES)
+    compare(samples, comparisons, settings, lambda: _must_be_equal(sums), sides, MEMORY_BYTES)
 
 
 def _files(folder: Path, rows: int) -> None:
@@ -132,13 +132,13 @@ def alone(side: str, root: Path, months: Path, count: int) -> None:
         return used.ru_utime + used.ru_stime
 
     def work() -> str:
-        begun = seconds()
+        start = seconds()
         table = open_table(project.data, project.task, root, only=files)
         examine(project, table, Silent(), root)
         examined = seconds()
         store, _ = store_of(table, project, root, ())
         print(
-            f"CPU seconds: validation {examined - begun:.1f}, preparation {seconds() - examined:.1f}", file=sys.stderr
+            f"CPU seconds: validation {examined - start:.1f}, preparation {seconds() - examined:.1f}", file=sys.stderr
         )
         sums = read_json(store.path / "checksums.json")["files"]
         return digest({name: one for name, one in sums.items() if name != "progress.json"})

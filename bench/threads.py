@@ -43,10 +43,10 @@ AUTO, ONE, ALL, LONG = "auto", "1 thread", "1 a core", "1 a core, long spin"
 def main() -> None:
     """Measure in turns, as long as there is time, and keep the ratios."""
     interrupt_on(signal.SIGTERM, signal.SIGINT)
-    chosen = options()
-    samples, watched = Samples("threads", fresh=chosen.fresh), Machine()
+    settings = options()
+    samples, watched = Samples("threads", fresh=settings.fresh), Machine()
     try:
-        _measure(samples, chosen)
+        _measure(samples, settings)
     finally:
         samples.add(OTHERS, watched.others())
     ratios: dict[str, Ratio] = {}
@@ -74,8 +74,8 @@ def _label(case: str, busy: int) -> str:
     return f"{case} beside {busy} busy processes" if busy else f"{case} alone"
 
 
-def _measure(samples: Samples, chosen: Options) -> None:
-    deadline = chosen.deadline()
+def _measure(samples: Samples, settings: Options) -> None:
+    deadline = settings.deadline()
     for number in range(ROUNDS):
         for case, busy in CASES:
             ways = (AUTO, *_fixed(busy))
@@ -128,12 +128,12 @@ def _child(case: str, way: str, busy: int) -> float:
     words = [sys.executable, "-m", "bench.threads", case, way, str(busy), str(os.getpid())]
     limit = LONGEST if case == "baseline" and way != AUTO else None
     try:
-        done = subprocess.run(
+        outcome = subprocess.run(
             words, env=environment, start_new_session=True, stdout=subprocess.PIPE, check=True, timeout=limit
         )
     except subprocess.TimeoutExpired:
         return LONGEST
-    return float(done.stdout)
+    return float(outcome.stdout)
 
 
 def network(way: str, busy: int) -> float:
@@ -162,10 +162,10 @@ def network(way: str, busy: int) -> float:
     count = threads_of(recipe, rows, arithmetic).count if way == AUTO else _number(way)
     torch.set_num_threads(count)
     training = make_training(rows, recipe, arithmetic)
-    begun, validate = time.perf_counter(), rows.validate
+    start, validate = time.perf_counter(), rows.validate
 
     def until(*observations: object) -> float:
-        if time.perf_counter() - begun > SECONDS:
+        if time.perf_counter() - start > SECONDS:
             raise Over
         return validate(*observations)  # pyrefly: ignore
 
@@ -173,9 +173,9 @@ def network(way: str, busy: int) -> float:
     with stack, tempfile.TemporaryDirectory() as folder:
         run = RunDirectory.create(Path(folder), "bench", {})
         write_json(run.path / "tuned.json", {"threads": count})
-        kept = KeptThreads(run.path / "tuned.json", count, torch.set_num_threads) if way == AUTO else None
+        threads_tuned = KeptThreads(run.path / "tuned.json", count, torch.set_num_threads) if way == AUTO else None
         with contextlib.suppress(Over):
-            Follower(run, training, {}, kept).follow()
+            Follower(run, training, {}, threads_tuned).follow()
     return training.meter.seconds / training.meter.steps
 
 
@@ -187,7 +187,7 @@ def boosting(way: str, busy: int) -> float:
 
     numeric, target = _rows()
     part = {"numeric": numeric, "categorical": np.zeros((len(numeric), 0), np.int32), "target": target}
-    begun, last, steps = 0.0, 0.0, 0
+    start, last, steps = 0.0, 0.0, 0
     load_lightgbm()
     stack = contextlib.ExitStack()
     stack.enter_context(busy_processes(busy))
@@ -197,10 +197,10 @@ def boosting(way: str, busy: int) -> float:
         """The time is."""
 
     def on_tree(tree: int, *_: float) -> int | None:
-        nonlocal begun, last, steps
+        nonlocal start, last, steps
         last, steps = time.perf_counter(), tree - 1
-        begun = begun or last
-        if last - begun > SECONDS:
+        start = start or last
+        if last - start > SECONDS:
             raise Over
         return choice.after(tree)
 
@@ -216,7 +216,7 @@ def boosting(way: str, busy: int) -> float:
             threads=choice.most,
             on_tree=on_tree,
         )
-    return (last - begun) / steps
+    return (last - start) / steps
 
 
 def baseline(way: str, busy: int) -> float:
@@ -234,9 +234,9 @@ def baseline(way: str, busy: int) -> float:
     import sklearn.ensemble  # noqa: F401  # loaded before the busy processes begin
 
     with busy_processes(busy):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         baselines.fit_baselines(["boosting"], "classification", part, part, outputs=2, cardinalities=(), seed=0)
-        return time.perf_counter() - begun
+        return time.perf_counter() - start
 
 
 def _rows(count: int = 30_000) -> tuple[np.ndarray, np.ndarray]:

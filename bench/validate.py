@@ -20,7 +20,7 @@ PAIRS, MEMORY_BYTES = 2, 0.8e9
 
 def main(words: list[str]) -> None:
     """Take turns, compare the verdicts, and judge."""
-    rows, chosen, samples = of_so_many_rows("validate", words)
+    rows, settings, samples = of_so_many_rows("validate", words)
     table, answers = many_rows(rows), dict[str, Any]()
     sides = {side: apart("bench.validate_sides", side, [table], samples, answers) for side in SIDES}
     comparisons = [
@@ -28,7 +28,7 @@ def main(words: list[str]) -> None:
         Comparison("judging alone: a twentieth of the time", sides["judging"], sides["theirs"], PAIRS, 1 / 20),
         against_itself(sides["judging"], PAIRS),
     ]
-    compare(samples, comparisons, chosen, lambda: _must_be_equal(answers), SIDES, MEMORY_BYTES)
+    compare(samples, comparisons, settings, lambda: _must_be_equal(answers), SIDES, MEMORY_BYTES)
 
 
 def _must_be_equal(answers: dict[str, Any]) -> None:

@@ -54,8 +54,8 @@ def ours(table: Path) -> Callable[[], Answers]:
     project = Project.parse(values, "many.yaml")
 
     def work() -> Answers:
-        opened = open_table(project.data, project.task, table.parent)
-        verdict = examine(project, opened, Silent()).verdict
+        data_table = open_table(project.data, project.task, table.parent)
+        verdict = examine(project, data_table, Silent()).verdict
         return [(one.passed, one.unexpected_count) for one in verdict.results]
 
     return work
@@ -73,8 +73,8 @@ def judging(table: Path) -> Callable[[], Answers]:
     engine()
 
     def work() -> Answers:
-        opened = open_table(data, "classification", table.parent)
-        verdict = judge([Expectation.model_validate(one) for one in EXPECTATIONS], opened)
+        data_table = open_table(data, "classification", table.parent)
+        verdict = judge([Expectation.model_validate(one) for one in EXPECTATIONS], data_table)
         return [(one.passed, one.unexpected_count) for one in verdict.results]
 
     return work

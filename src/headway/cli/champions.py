@@ -67,7 +67,7 @@ def explain(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from headway.pipeline.explaining import explain
-    from headway.pipeline.reasons import sentence, shown
+    from headway.pipeline.reasons import sentence, texts_of
     from headway.pipeline.scoring import place_of
 
     root, terminal = find_root(), terminal_of(options)
@@ -77,7 +77,7 @@ def explain(options: argparse.Namespace) -> int:
     with terminal.stage("explain"):
         result = explain(options.project, root, terminal, rows, out, options.version, options.top)
     if out is None:
-        terminal.table(shown(result), "no row has reasons")
+        terminal.table(texts_of(result), "no row has reasons")
         for text in result.refusals:
             terminal.warn(text)
         terminal.line(sentence(result))

@@ -71,8 +71,8 @@ def _member(archive: zipfile.ZipFile, name: str) -> str:
     files = [one for one in inside if not any(part.startswith((".", "__")) for part in PurePath(one).parts)]
     tables = [one for one in files if PurePath(one).suffix.lower() not in _NOTES] or files
     if len(tables) != 1:
-        shown = ", ".join(tables[:3]) or "nothing"
-        raise DataError(f"{name} must hold one table, but holds {shown}; unpack it and give --data one of its files")
+        names = ", ".join(tables[:3]) or "nothing"
+        raise DataError(f"{name} must hold one table, but holds {names}; unpack it and give --data one of its files")
     return tables[0]
 
 

@@ -38,8 +38,8 @@ def profile_by_file(table: Table, root: Path, folder: Path) -> Profile:
 class FileProfiles:
     """A `Pass` over the files of a table whose profile does not lie in ``folder``, where it leaves that of each.
 
-    ``rows_of``: how many rows the others have, by their place in Table.files. ``continuation``: where the profile of all files is kept, so that
-    those of the first files need not be added up again.
+    ``rows_of``: how many rows the others have, by their place in Table.files. ``continuation``: where the profile of all files is kept, so
+    that those of the first files need not be added up again.
     """
 
     def __init__(self, table: Table, root: Path, folder: Path, continuation: Continuation | None = None) -> None:

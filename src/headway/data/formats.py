@@ -85,7 +85,7 @@ def _ragged(error: Exception, name: str, header: Header, lines: Iterator[str]) -
     match = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", first_line(error))
     if match is None:
         return None
-    row, expected, count, text = match.groups()
+    row, width, count, text = match.groups()
     start, dots, _ = text.partition(CUT)
     texts = (
         line.startswith(start) if dots else line.rstrip("\r") == text for line in islice(lines, header.lines, None)
@@ -93,7 +93,7 @@ def _ragged(error: Exception, name: str, header: Header, lines: Iterator[str]) -
     line = next((number for number, is_it in enumerate(texts, header.lines + 1) if is_it), None)
     place = f"row {int(row) - header.lines}{'' if line is None else f' (line {line})'}"
     return DataError(
-        f"{name}: each line must have as many values as the header, but {place} has {count}, not {expected}: {text[:60]}"
+        f"{name}: each line must have as many values as the header, but {place} has {count}, not {width}: {text[:60]}"
     )
 
 

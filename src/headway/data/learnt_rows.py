@@ -77,10 +77,10 @@ class LearntRows:
 
     @classmethod
     def of(
-        cls, rule: Rule, identity: Identity | None, hashes: np.ndarray, chosen: np.ndarray | None = None
+        cls, rule: Rule, identity: Identity | None, hashes: np.ndarray, eligible: np.ndarray | None = None
     ) -> LearntRows:
-        """From the hashes (N,) of the rows of training and validation, or of those ``chosen`` (N,) bool among all."""
-        identities = _lowest(hashes, chosen, MOST + 1)
+        """From the hashes (N,) of the rows of training and validation, or of those that are ``eligible`` (N,) bool among all."""
+        identities = _lowest(hashes, eligible, MOST + 1)
         below = int(identities[MOST]) if len(identities) > MOST else 2**64
         return cls(rule, identity, below, identities[:MOST])
 
@@ -137,12 +137,12 @@ class LearntRows:
         return cls(rule, identity, int(values["below"]), np.load(folder / HASHES, allow_pickle=False))
 
 
-def _lowest(hashes: np.ndarray, chosen: np.ndarray | None, most: int) -> np.ndarray:
+def _lowest(hashes: np.ndarray, eligible: np.ndarray | None, most: int) -> np.ndarray:
     """The ``most`` smallest of different hashes, sorted, without a copy of them all."""
     lowest, waiting = np.zeros(0, np.uint64), [np.zeros(0, np.uint64)]
     for start in range(0, len(hashes), most):
         part = hashes[start : start + most]
-        part = part if chosen is None else part[chosen[start : start + most]]
+        part = part if eligible is None else part[eligible[start : start + most]]
         waiting.append(part if len(lowest) < most else part[part < lowest[-1]])
         if sum(map(len, waiting)) >= most:
             lowest, waiting = _ordered([lowest, *waiting])[:most], []

@@ -94,12 +94,12 @@ class _Texts:
 
     @classmethod
     def of(cls, metadata: pq.FileMetaData, columns: Sequence[str] | None) -> _Texts:
-        wanted = None if columns is None else set(columns)
+        columns_needed = None if columns is None else set(columns)
         every = [(number, metadata.schema.column(number)) for number in range(metadata.num_columns)]
         numbers = {
             one.path: number
             for number, one in every
-            if one.physical_type == "BYTE_ARRAY" and (wanted is None or one.path in wanted)
+            if one.physical_type == "BYTE_ARRAY" and (columns_needed is None or one.path in columns_needed)
         }
         groups = range(0, metadata.num_row_groups, 1 + metadata.num_row_groups * len(numbers) // LOOKS)
         some = [metadata.row_group(group) for group in groups] if numbers else []

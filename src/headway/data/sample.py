@@ -62,10 +62,10 @@ class Sample:
         """The rows that may be in the sample."""
         numbers = np.arange(chunk.start, chunk.start + chunk.rows, dtype=np.uint64)
         places = spread((numbers + np.uint64(1)) * GOLDEN)
-        chosen = places <= self._limit
+        is_candidate = places <= self._limit
         if self.eligible is not None:
-            chosen &= self.eligible[chunk.start : chunk.start + len(numbers)]
-        rows = np.flatnonzero(chosen)
+            is_candidate &= self.eligible[chunk.start : chunk.start + len(numbers)]
+        rows = np.flatnonzero(is_candidate)
         table = pa.Table.from_batches([chunk.some(self.columns, rows)])
         return table.append_column(PLACE, pa.array(places[rows])).append_column(NUMBER, pa.array(numbers[rows]))
 

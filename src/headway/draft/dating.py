@@ -61,16 +61,16 @@ def dating_of(texts: Mapping[str, int], missing: frozenset[str]) -> Dating | Non
     fits = {shape: _fitting(shape, {text: texts[text] for text in some}) for shape, some in shapes.items()}
     if not fits or not all(fits.values()):
         return None
-    chosen: dict[str, str] = {shape: forms[0] for shape, forms in fits.items() if len({*map(_order, forms)}) == 1}
-    orders = {order for form in chosen.values() if (order := _order(form)) is not None}
+    choice: dict[str, str] = {shape: forms[0] for shape, forms in fits.items() if len({*map(_order, forms)}) == 1}
+    orders = {order for form in choice.values() if (order := _order(form)) is not None}
     for shape, forms in fits.items():
-        if shape not in chosen:
+        if shape not in choice:
             agreeing = [form for form in forms if _order(form) in orders]
             if len(orders) != 1 or not agreeing:
                 return Dating((), words, tuple(forms[:2]))
-            chosen[shape] = agreeing[0]
-    usual = sorted(chosen, key=lambda shape: -sum(texts[text] for text in shapes[shape]))
-    return Dating(tuple(dict.fromkeys(chosen[shape] for shape in usual)), words)
+            choice[shape] = agreeing[0]
+    usual = sorted(choice, key=lambda shape: -sum(texts[text] for text in shapes[shape]))
+    return Dating(tuple(dict.fromkeys(choice[shape] for shape in usual)), words)
 
 
 def _shape(text: str) -> str:

@@ -77,9 +77,9 @@ def about_time(plan: Plan) -> list[str]:
     lags = ", ".join(map(str, config.usual_lags))
     notes.append(f"features of each row: {plan.target} {lags} steps before, and statistics of its newest known values")
     if series.late:
-        shown = ", ".join(series.late[:3]) + (" ..." if len(series.late) > 3 else "")
+        names = ", ".join(series.late[:3]) + (" ..." if len(series.late) > 3 else "")
         notes.append(
-            f"{shown}: read {config.span(config.horizon)} before, because its newest value is not known when {plan.target} "
+            f"{names}: read {config.span(config.horizon)} before, because its newest value is not known when {plan.target} "
             "is forecast; list columns that are known in advance in data.series.known"
         )
     return notes

@@ -122,8 +122,8 @@ def _base(findings: Findings) -> list[Technique]:
     worst: tuple[float, Technique] | None = None
     for technique in whole:
         time = findings.time(f"without/{technique.name}")
-        called = findings.book.sessions(f"without/{technique.name}") and time.high < 1 and time.p < ALPHA
-        if called and (worst is None or time.value < worst[0]):
+        is_winner = findings.book.sessions(f"without/{technique.name}") and time.high < 1 and time.p < ALPHA
+        if is_winner and (worst is None or time.value < worst[0]):
             worst = time.value, technique
     return [t for t in whole if worst is None or t is not worst[1]]
 

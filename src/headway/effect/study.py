@@ -128,8 +128,8 @@ class Study:
             seconds = self._sessions.session_seconds(key, self.findings.variant(technique))
             return missing * seconds <= self._budget - self._book.seconds
 
-        chosen = techniques if share == ALL else [t for t in techniques if within_reach(t)]
-        return sorted(chosen, key=lambda t: needs[t.name])
+        nearest = techniques if share == ALL else [t for t in techniques if within_reach(t)]
+        return sorted(nearest, key=lambda t: needs[t.name])
 
     def _steps_of_trained(self, share: float) -> None:
         """The step time of what changes the maths, once it was trained: alone it says nothing."""

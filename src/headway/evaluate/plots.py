@@ -243,11 +243,11 @@ def _metrics(evaluation: Evaluation, trivial: str) -> Figure | None:
 
 def _importance(importance: Importance | None) -> Figure | None:
     """The columns that matter most, and grey where the interval holds 0."""
-    shown = [] if importance is None else importance.columns[:MOST_COLUMNS]
-    points = {o.column: (o.low, o.value, o.high) for o in shown if o.low is not None and o.high is not None}
+    columns = [] if importance is None else importance.columns[:MOST_COLUMNS]
+    points = {o.column: (o.low, o.value, o.high) for o in columns if o.low is not None and o.high is not None}
     if importance is None or not points:
         return None
-    colours = {one.column: BLUE if one.is_measurable else GREY for one in shown}
+    colours = {one.column: BLUE if one.is_measurable else GREY for one in columns}
     across = f"{title_of(importance.metric)} worse by, when the column is shuffled"
     figure = _intervals("What drives it, 95 % interval", across, points, colours)
     figure.axes[0].axvline(0, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))

@@ -27,8 +27,8 @@ def choose(config: ThresholdConfig, target: np.ndarray, probability: np.ndarray,
         return None
     cuts = _Cuts(target, np.asarray(probability, np.float64))
     value = float(cuts.best(config, np.ones((1, len(target))))[0])
-    drawn = np.concatenate([cuts.best(config, weights) for weights in draw_weights(units, RESAMPLES, 0)])
-    low, high = interval(drawn, units.count)
+    cuts_drawn = np.concatenate([cuts.best(config, weights) for weights in draw_weights(units, RESAMPLES, 0)])
+    low, high = interval(cuts_drawn, units.count)
     highest = reaches(config, target, probability)
     aim = config.aim
     if highest is not None:

@@ -120,15 +120,15 @@ def _new_partial(path: Path) -> tuple[Path, int]:
 
 def _taken_over(path: Path) -> tuple[Path, int] | None:
     """A folder of a process that was killed, and its lock. Of two processes that try, one has it."""
-    for left in sorted(path.parent.glob(f".{path.name}.*.partial")):
-        is_own = left.name.endswith(f".{os.getpid()}.partial")
+    for leftover in sorted(path.parent.glob(f".{path.name}.*.partial")):
+        is_own = leftover.name.endswith(f".{os.getpid()}.partial")
         if (
-            not (left / OWNER).exists() and is_written(left.name) and not is_own
+            not (leftover / OWNER).exists() and is_written(leftover.name) and not is_own
         ):  # of an earlier version, without a lock
             continue
-        lock = locks.take(left / OWNER, seconds=0.0)
-        if lock is not None and locks.is_at(left / OWNER, lock):
-            return left, lock
+        lock = locks.take(leftover / OWNER, seconds=0.0)
+        if lock is not None and locks.is_at(leftover / OWNER, lock):
+            return leftover, lock
         if lock is not None:
             os.close(lock)
     return None

@@ -39,17 +39,17 @@ def expected_gradients(
     if not isinstance(network, TableNetwork):
         name = type(network).__name__
         raise ConfigError(f"reasons need a network whose columns lie side by side (TableNetwork), but this is a {name}")
-    task, chosen = target.learner, torch.from_numpy(np.asarray(which, np.int64))
+    task, outputs_of = target.learner, torch.from_numpy(np.asarray(which, np.int64))
     network.requires_grad_(False)
 
     def margins(encoded: Tensor) -> Tensor:
         return task.margins(target, network.body(encoded))
 
     x_BD, z_KD = network.encode(**_tensors(rows)), network.encode(**_tensors(others))
-    own_B = margins(x_BD).gather(1, chosen[:, None])[:, 0]
-    base_B = margins(z_KD).mean(0)[chosen]
+    own_B = margins(x_BD).gather(1, outputs_of[:, None])[:, 0]
+    base_B = margins(z_KD).mean(0)[outputs_of]
     parts = torch.arange(len(x_BD)).split(max(1, AT_ONCE // len(z_KD)))
-    values_BD = torch.cat([along_paths(margins, x_BD[part], z_KD, chosen[part]) for part in parts])
+    values_BD = torch.cat([along_paths(margins, x_BD[part], z_KD, outputs_of[part]) for part in parts])
     places = torch.tensor(network.columns.places).repeat_interleave(torch.tensor(network.columns.chunks))
     columns = rows.arrays["numeric"].shape[1] + rows.arrays["categorical"].shape[1] + len(rows.ragged)
     values_BP = torch.zeros(len(x_BD), columns).index_add_(1, places, values_BD)
@@ -79,13 +79,13 @@ def linear_contributions(
     """The same of a linear network, exactly."""
     network = cast(LinearNetwork, network)
     task, tensors = target.learner, _tensors(others)
-    chosen = torch.from_numpy(np.asarray(which, np.int64))
+    outputs_of = torch.from_numpy(np.asarray(which, np.int64))
     terms_BPO = network.terms(**_tensors(rows)) - network.terms(**tensors).mean(0)
     flat = terms_BPO.flatten(0, 1)
     margins = task.margins(target, flat) - task.margins(target, torch.zeros_like(flat[:1]))
     values_BPM = margins.view(*terms_BPO.shape[:2], -1)
-    values = values_BPM.gather(2, chosen[:, None, None].expand(-1, values_BPM.shape[1], 1))[..., 0]
-    base = task.margins(target, network(**tensors)).mean(0)[chosen]
+    values = values_BPM.gather(2, outputs_of[:, None, None].expand(-1, values_BPM.shape[1], 1))[..., 0]
+    base = task.margins(target, network(**tensors)).mean(0)[outputs_of]
     return Contributions(values.double().numpy(), base.double().numpy())
 
 

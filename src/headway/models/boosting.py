@@ -92,8 +92,8 @@ class Boosting(ModelConfig):
         ``ngrams``: those of them that are features, by default the ones that tell most of the training rows' target.
         """
         lgb = load_lightgbm()
-        chosen = telling_ngrams(task, texts[0], train) if ngrams is None else list(ngrams)
-        sets = [_dataset(inputs, part, some, chosen) for part, some in zip((train, validation), texts, strict=True)]
+        columns = telling_ngrams(task, texts[0], train) if ngrams is None else list(ngrams)
+        sets = [_dataset(inputs, part, some, columns) for part, some in zip((train, validation), texts, strict=True)]
         sets[1].reference = sets[0]
         metric = task.lightgbm(inputs.outputs)[1]
 
@@ -153,9 +153,9 @@ class Boosting(ModelConfig):
         """TreeSHAP (Lundberg et al. 2020, arXiv:1905.04610), LightGBM's own, beside the training rows that its trees count."""
         del others
         texts = sparse(rows.ragged, inputs.tokens)
-        chosen = [] if texts is None else _chosen(model.booster)
-        x = features(rows.arrays, texts, chosen)
-        parts = np.asarray(model.booster.predict(x.toarray() if chosen else x, pred_contrib=True), np.float64)
+        columns = [] if texts is None else _text_columns(model.booster)
+        x = features(rows.arrays, texts, columns)
+        parts = np.asarray(model.booster.predict(x.toarray() if columns else x, pred_contrib=True), np.float64)
         if inputs.outputs <= 2:
             center, spread = target.learner.trees_standard(target)
             base, own = parts[:, -1] * spread + center, parts[:, :-1] * spread
@@ -167,7 +167,7 @@ class Boosting(ModelConfig):
             of_class = margins.reshape(len(parts), -1, inputs.outputs)[np.arange(len(parts)), :, which]
             base, own = of_class[:, -1], of_class[:, :-1]
         plain = inputs.numeric + len(inputs.categorical)
-        text_of = np.searchsorted(np.cumsum(inputs.tokens), chosen, side="right")
+        text_of = np.searchsorted(np.cumsum(inputs.tokens), columns, side="right")
         of_texts = [own[:, plain:][:, text_of == text].sum(1) for text in range(len(inputs.tokens))]
         return Contributions(np.column_stack([own[:, :plain], *of_texts]), base)
 
@@ -187,14 +187,14 @@ class Trees(Estimator):
         return target.learner.of_trees(target, predict(self.booster, arrays, inputs, texts))
 
 
-def _dataset(inputs: Inputs, part: Arrays, texts: Any, chosen: Sequence[int]) -> lightgbm.Dataset:
-    """Rows as LightGBM takes them; ``chosen``: the n-grams of ``texts`` that become features, with their names."""
+def _dataset(inputs: Inputs, part: Arrays, texts: Any, columns: Sequence[int]) -> lightgbm.Dataset:
+    """Rows as LightGBM takes them; ``columns``: of the n-grams of ``texts``, those that become features, with their names."""
     plain = [f"Column_{i}" for i in range(inputs.numeric + len(inputs.categorical))]
     return load_lightgbm().Dataset(
-        features(part, texts, chosen),
+        features(part, texts, columns),
         np.asarray(part["target"]),
         weight=part.get("weight"),
-        feature_name=[*plain, *(f"{NGRAM}{n}" for n in chosen)] if chosen else "auto",
+        feature_name=[*plain, *(f"{NGRAM}{n}" for n in columns)] if columns else "auto",
         categorical_feature=list(range(inputs.numeric, len(plain))),
         free_raw_data=True,
     )
@@ -255,14 +255,14 @@ def _lightgbm():
     return lightgbm
 
 
-def features(arrays: Arrays, texts: Any = None, chosen: Sequence[int] = ()) -> Any:
-    """(N, F + C + M) float32: numbers, category codes (exact up to 2^24), and the ``chosen`` n-grams of ``texts``; with these, sparse."""
+def features(arrays: Arrays, texts: Any = None, columns: Sequence[int] = ()) -> Any:
+    """(N, F + C + M) float32: numbers, category codes (exact up to 2^24), these ``columns`` of the n-grams of ``texts``; sparse with them."""
     plain = np.concatenate([arrays["numeric"], arrays["categorical"].astype(np.float32)], axis=1)
-    if not chosen:
+    if not columns:
         return plain
     import scipy.sparse
 
-    return scipy.sparse.hstack([scipy.sparse.csr_matrix(plain), texts[:, chosen]], format="csr")
+    return scipy.sparse.hstack([scipy.sparse.csr_matrix(plain), texts[:, columns]], format="csr")
 
 
 def mean_of(boosters: Sequence[lightgbm.Booster], trees: Sequence[int]) -> lightgbm.Booster:
@@ -285,10 +285,12 @@ def mean_of(boosters: Sequence[lightgbm.Booster], trees: Sequence[int]) -> light
 
 def predict(booster: lightgbm.Booster, arrays: Arrays, inputs: Inputs, texts: Any = None) -> np.ndarray:
     """(N, classes) float32 probabilities, or (N,) values for one output. ``texts``: as in `Boosting.fit`."""
-    raw = np.asarray(booster.predict(features(arrays, texts, [] if texts is None else _chosen(booster))), np.float32)
+    raw = np.asarray(
+        booster.predict(features(arrays, texts, [] if texts is None else _text_columns(booster))), np.float32
+    )
     return np.stack([1 - raw, raw], 1) if inputs.outputs == 2 else raw
 
 
-def _chosen(booster: lightgbm.Booster) -> list[int]:
+def _text_columns(booster: lightgbm.Booster) -> list[int]:
     """The numbers of the n-grams that its trees read."""
     return [int(name.removeprefix(NGRAM)) for name in booster.feature_name() if name.startswith(NGRAM)]

@@ -211,8 +211,8 @@ class CrossFit:
         return float(SHARES[int(np.argmin(np.nan_to_num([self.loss(share) for share in SHARES], nan=np.inf)))])
 
 
-def _take(rows: Arrays, chosen: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: array[chosen] for name, array in rows.items()}
+def _take(rows: Arrays, places: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: array[places] for name, array in rows.items()}
 
 
 def dealt_parts(rows: Arrays, count: int, seed: int, texts: Any = None) -> np.ndarray | None:

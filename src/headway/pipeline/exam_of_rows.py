@@ -188,13 +188,15 @@ class ExamOfRows(Exam):
         return naive_forecasts(names, division, past)
 
     def check(self, bundle: np.ndarray) -> None:
-        expected = np.load(self.run.predictions("test"))
+        outputs = np.load(self.run.predictions("test"))
         target = target_of(self.store, self.project.train.objective)
         tolerance = TOLERANCE.get((self.run.result or Result()).precision, 0.1)
         calibration = preparation_of(self.run.bundle).target.calibration
-        if calibration is not None:  # it may enlarge rounding: expected is what training's within the tolerance become
-            expected = np.clip(bundle, *calibration.ends(np.load(self.run.predictions("test-raw")), tolerance))
-        apart = target.learner.apart(target, bundle, expected)
+        if (
+            calibration is not None
+        ):  # it may enlarge rounding: compared with what outputs within the tolerance of training's become
+            outputs = np.clip(bundle, *calibration.ends(np.load(self.run.predictions("test-raw")), tolerance))
+        apart = target.learner.apart(target, bundle, outputs)
         if not apart <= tolerance:
             raise TrainingError(
                 f"the bundle's predictions must be within {tolerance} of training's, but are {apart:.2g} apart; see {self.run.path}"

@@ -91,10 +91,10 @@ class ExamOfText(Exam):
 
     def check(self, bundle: np.ndarray) -> None:
         nats, tokens = bundle[:, NATS].sum(), bundle[:, TOKENS].sum()
-        expected = np.load(self.run.predictions("test"))
-        apart = abs(float(nats / tokens) - float(expected.mean(dtype=np.float64)))
+        outputs = np.load(self.run.predictions("test"))
+        apart = abs(float(nats / tokens) - float(outputs.mean(dtype=np.float64)))
         tolerance = TOLERANCE.get((self.run.result or Result()).precision, 0.05)
-        if len(expected) != tokens or not apart <= tolerance:
+        if len(outputs) != tokens or not apart <= tolerance:
             raise TrainingError(
                 f"the bundle's predictions must be within {tolerance} nats a token of training's, but are {apart:.2g} apart; "
                 f"see {self.run.path}"

@@ -97,21 +97,23 @@ def _first_rows(
     explainer: Explainer, model: Model, inputs: Sequence[Input], top: int, result: Explanation
 ) -> Explanation:
     """Only as many rows are read as are shown, and one more."""
-    shown: list[ExplainedRow] = []
+    rows_shown: list[ExplainedRow] = []
     refusals: list[str] = []
     for one in inputs:
         bad_lines: list[str] = []
         with closing(_parts(explainer, model, one, MOST_SHOWN + 1, bad_lines)) as parts:
             for part in parts:
-                shown += _shown_rows(part, top)
+                rows_shown += _shown_rows(part, top)
                 refusals += [f"row {row['row']}: {row['reason']}" for row in _reasons_of(part.refused)]
-                if max(len(shown), len(refusals)) > MOST_SHOWN:
+                if max(len(rows_shown), len(refusals)) > MOST_SHOWN:
                     break
         refusals += [str(row["reason"]) for row in _reasons_of(refused_lines(model, one, bad_lines))]
-        if max(len(shown), len(refusals)) > MOST_SHOWN:
+        if max(len(rows_shown), len(refusals)) > MOST_SHOWN:
             break
-    is_whole = max(len(shown), len(refusals)) <= MOST_SHOWN
-    return replace(result, rows=tuple(shown[:MOST_SHOWN]), refusals=tuple(refusals[:MOST_SHOWN]), is_whole=is_whole)
+    is_whole = max(len(rows_shown), len(refusals)) <= MOST_SHOWN
+    return replace(
+        result, rows=tuple(rows_shown[:MOST_SHOWN]), refusals=tuple(refusals[:MOST_SHOWN]), is_whole=is_whole
+    )
 
 
 def _reasons_of(refused: pa.Table | None) -> list[dict[str, object]]:
@@ -193,10 +195,10 @@ def _table(part: Part, top: int) -> pa.Table:
         "base": pa.array(reasons.base, pa.float64()),
     }
     rows = np.arange(len(largest))
-    for rank, chosen in enumerate(largest.T, 1):
-        columns[f"reason_{rank}"] = pa.array([reasons.columns[c] for c in chosen], pa.string())
-        columns[f"value_{rank}"] = pa.array([_value(part, row, c) for row, c in enumerate(chosen)], pa.string())
-        columns[f"contribution_{rank}"] = pa.array(reasons.contributions[rows, chosen], pa.float64())
+    for rank, places in enumerate(largest.T, 1):
+        columns[f"reason_{rank}"] = pa.array([reasons.columns[c] for c in places], pa.string())
+        columns[f"value_{rank}"] = pa.array([_value(part, row, c) for row, c in enumerate(places)], pa.string())
+        columns[f"contribution_{rank}"] = pa.array(reasons.contributions[rows, places], pa.float64())
     columns["others"] = pa.array(part.others(largest), pa.float64())
     names = free_names(part.scores.column_names, list(columns))
     return pa.table({**dict(zip(names, part.scores.columns, strict=True)), **columns})

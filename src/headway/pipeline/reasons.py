@@ -52,7 +52,7 @@ class Explanation(Record):
     is_whole: bool = True
 
 
-def shown(result: Explanation) -> list[dict[str, str]]:
+def texts_of(result: Explanation) -> list[dict[str, str]]:
     """A row for each that is shown: keys or number, the prediction, and its reasons."""
     return [
         {

@@ -120,10 +120,10 @@ def keep_background(bundle: Path, store: Store, config: ModelConfig, count: int)
     if config.completes or not config.compares_rows or not count:
         return
     total, columns = store.rows["test"], store.preparation.stored
-    chosen = np.sort(np.random.default_rng(0).permutation(total)[:count])
+    places = np.sort(np.random.default_rng(0).permutation(total)[:count])
     start, pieces = 0, []
     for batch in store.raw_test_batches():
-        here = chosen[(chosen >= start) & (chosen < start + batch.num_rows)] - start
+        here = places[(places >= start) & (places < start + batch.num_rows)] - start
         pieces.append(batch.select(columns).take(pa.array(here)))
         start += batch.num_rows
     pq.write_table(pa.Table.from_batches(pieces), bundle / BACKGROUND)

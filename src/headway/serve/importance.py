@@ -80,8 +80,8 @@ def columns_to_shuffle(
         own = [*place.numeric, *(len(numeric) + i for i in place.categorical)]
         return max((shares[i] for i in own), default=0.0)
 
-    chosen = set(sorted(places, key=lambda column: -share(column))[:most])
-    return [column for column in places if column in chosen]
+    names = set(sorted(places, key=lambda column: -share(column))[:most])
+    return [column for column in places if column in names]
 
 
 def _blocks(values: np.ndarray) -> list[slice]:

@@ -158,11 +158,11 @@ def _conformalised(
     fold = units.folds(FOLDS)
     beneath, beyond = np.empty(n), np.empty(n)
     for number in range(FOLDS):
-        held = fold == number
-        at, below, above = _local_quantiles(predictions[~held], residuals[~held], tail, knots)
-        low, high = np.interp(predictions[held], at, below), np.interp(predictions[held], at, above)
+        is_aside = fold == number
+        at, below, above = _local_quantiles(predictions[~is_aside], residuals[~is_aside], tail, knots)
+        low, high = np.interp(predictions[is_aside], at, below), np.interp(predictions[is_aside], at, above)
         width = np.maximum(high - low, least)
-        beneath[held], beyond[held] = (low - residuals[held]) / width, (residuals[held] - high) / width
+        beneath[is_aside], beyond[is_aside] = (low - residuals[is_aside]) / width, (residuals[is_aside] - high) / width
     at, below, above = _local_quantiles(predictions, residuals, tail, knots)
     if len(at) == 1:
         return None

@@ -81,8 +81,8 @@ def _of_other_folds(x_NP: np.ndarray, sizes: np.ndarray, units: Units) -> np.nda
     fold = units.folds(FOLDS)
     expected = np.empty(len(sizes))
     for number in range(FOLDS):
-        held = fold == number
-        expected[held] = _fit(x_NP[~held], sizes[~held]).expected(x_NP[held])
+        is_aside = fold == number
+        expected[is_aside] = _fit(x_NP[~is_aside], sizes[~is_aside]).expected(x_NP[is_aside])
     return expected
 
 

@@ -61,19 +61,19 @@ def decided(store: Store, recipe: Recipe) -> Change | None:
 
     Raises ConfigError where the earlier value that `train.change_since` names is no column.
     """
-    wanted, preparation = recipe.change_since, store.preparation
-    if preparation.past is None or wanted == "none":
-        if wanted in ("auto", "none"):
+    choice, preparation = recipe.change_since, store.preparation
+    if preparation.past is None or choice == "none":
+        if choice in ("auto", "none"):
             return None
-        raise ConfigError(f"train.change_since needs data.series, but is {wanted} without it; remove it")
+        raise ConfigError(f"train.change_since needs data.series, but is {choice} without it; remove it")
     choices = references(preparation) if recipe.objective.is_plain else {}
-    if wanted != "auto":
-        if wanted not in choices:
+    if choice != "auto":
+        if choice not in choices:
             raise ConfigError(
-                f"train.change_since {wanted} needs that earlier target as a lag, the loss mse and prepare.scale standard, but one of "
+                f"train.change_since {choice} needs that earlier target as a lag, the loss mse and prepare.scale standard, but one of "
                 "these differs; remove it"
             )
-        return Change(choices[wanted], f"it learns the change since {choices[wanted].column} (train.change_since)")
+        return Change(choices[choice], f"it learns the change since {choices[choice].column} (train.change_since)")
     if not choices:
         return None
     own = _trial(store, None)

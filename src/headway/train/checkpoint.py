@@ -65,9 +65,9 @@ class CheckpointWriter:
         self, step: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any]
     ) -> tuple[int, OSError | None] | None:
         """Hand over a snapshot. Returns what became of the one before: its step and the error, if it could not be written."""
-        ended = self.wait()
+        outcome = self.wait()
         self._pending = step, self._pool.submit(save_checkpoint, self._folder, step, tensors, values)
-        return ended
+        return outcome
 
     def poll(self) -> tuple[int, OSError | None] | None:
         """The checkpoint that ended since the last call, if one did."""

@@ -70,9 +70,9 @@ def _fit_linear(run: RunDirectory, model: Linear, recipe: Recipe, store: Store) 
     for split in SPLITS:
         arrays = parts[split]
         decoded = task.decode(torch.from_numpy(fit.outputs(arrays, texts[split]).astype(np.float32)))
-        wanted = torch.from_numpy(task.training_target(target, arrays["target"]))
+        truth = torch.from_numpy(task.training_target(target, arrays["target"]))
         losses[split] = task.score(
-            decoded, wanted, *(torch.from_numpy(arrays[name]) for name in arrays if name == "weight")
+            decoded, truth, *(torch.from_numpy(arrays[name]) for name in arrays if name == "weight")
         )
         predictions[split] = store.levels(split, task.finish(target, decoded.numpy()))
     journal = run.journal()
@@ -98,37 +98,37 @@ def _fit_trees(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, st
     from headway.train.meter import peak_memory
 
     journal = run.journal()
-    start, show, shown = time.perf_counter(), _Progress(journal, model.trees), 0
+    start, show, latest = time.perf_counter(), _Progress(journal, model.trees), 0
 
     def on_tree(part: int, tree: int, train_loss: float, validation_loss: float) -> None:
-        nonlocal shown
-        if tree > shown:  # the curves of further parts are alike
-            shown = tree
+        nonlocal latest
+        if tree > latest:  # the curves of further parts are alike
+            latest = tree
             journal.write("metric", step=tree, values={"train/loss": train_loss, "validation/loss": validation_loss})
         show(tree, f"{f'part {part + 1}, ' * (part > 0)}tree {tree}, validation loss {validation_loss:.4f}")
 
-    grown = _grow(run, model, recipe, store, on_tree)
+    fit = _grow(run, model, recipe, store, on_tree)
     seconds = time.perf_counter() - start
-    grown.write(run.bundle)
-    journal.write("stage", name="diagnosis", step=grown.trees, text=grown.diagnosis, setting="")
+    fit.write(run.bundle)
+    journal.write("stage", name="diagnosis", step=fit.trees, text=fit.diagnosis, setting="")
     journal.close()
     result = Result(
         precision="fp64",
         device="cpu",
-        epochs=grown.trees,
-        best_epoch=grown.best,
-        steps=grown.trees,
-        rows_per_second=store.rows["train"] * grown.trees / seconds,
+        epochs=fit.trees,
+        best_epoch=fit.best,
+        steps=fit.trees,
+        rows_per_second=store.rows["train"] * fit.trees / seconds,
         peak_memory_bytes=peak_memory(),
-        parameters=grown.best,
-        validation_loss=grown.validation_loss,
-        fit=grown.text,
-        diagnosis=grown.diagnosis,
+        parameters=fit.best,
+        validation_loss=fit.validation_loss,
+        fit=fit.text,
+        diagnosis=fit.diagnosis,
     )
-    return Fit(result, grown.predictions)
+    return Fit(result, fit.predictions)
 
 
-def fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, store: Store, started: float) -> None:
+def fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, store: Store, start: float) -> None:
     """Fit run.json's variants one after another: trees of several seeds share no arithmetic."""
     assert isinstance(model, (Boosting, Ensemble))
     variants = run.plan["variants"]
@@ -142,11 +142,11 @@ def fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, store: Store
             text = f"fit {len(fits) + 1} of {len(variants)}: tree {tree}, validation loss {validation_loss:.4f}"
             show(len(fits) * model.trees + tree, text)
 
-        grown = _grow(run, model, recipe.model_copy(update={"seed": variant["seed"]}), store, on_tree)
-        write_array(run.predictions(f"test-{k}"), forecasts(store, grown.predictions))
-        fits.append(Network(grown.best, grown.trees, grown.validation_loss))
+        fit = _grow(run, model, recipe.model_copy(update={"seed": variant["seed"]}), store, on_tree)
+        write_array(run.predictions(f"test-{k}"), forecasts(store, fit.predictions))
+        fits.append(Network(fit.best, fit.trees, fit.validation_loss))
     journal.close()
-    run.finish(Result(networks=tuple(fits), seconds=round(time.perf_counter() - started, 3)))
+    run.finish(Result(networks=tuple(fits), seconds=round(time.perf_counter() - start, 3)))
 
 
 class _Progress:
@@ -163,7 +163,7 @@ class _Progress:
 
 
 @dataclass(frozen=True)
-class _Grown:
+class _TreeFit:
     """A fit of trees: all that were grown, those that are kept, predictions for validation and test, what it is and cost in words."""
 
     write: Callable[[Path], object]
@@ -175,14 +175,14 @@ class _Grown:
     diagnosis: str = ""
 
 
-def _grow(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: Store, on_tree: OnTree) -> _Grown:
-    threads, grown, watch, start = GrowingThreads(recipe.threads), 0, Watch(), time.perf_counter()
+def _grow(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: Store, on_tree: OnTree) -> _TreeFit:
+    threads, trees, watch, start = GrowingThreads(recipe.threads), 0, Watch(), time.perf_counter()
 
     def count(part: int, tree: int, train_loss: float, validation_loss: float) -> int | None:
-        nonlocal grown
-        grown += 1
+        nonlocal trees
+        trees += 1
         on_tree(part, tree, train_loss, validation_loss)
-        change = threads.after(grown)
+        change = threads.after(trees)
         return threads.count if tree == 1 else change  # each part begins with all threads
 
     if isinstance(model, Ensemble):
@@ -192,12 +192,12 @@ def _grow(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: 
         )
     else:
         result = _boosting(model, recipe, store, threads.most, count)
-    diagnosis = _diagnosis(grown, time.perf_counter() - start, watch.look(), threads.count)
-    text = result.text or f"best of {grown} trees: {result.best}"
+    diagnosis = _diagnosis(trees, time.perf_counter() - start, watch.look(), threads.count)
+    text = result.text or f"best of {trees} trees: {result.best}"
     predictions: dict[str, np.ndarray] = {
         split: store.levels(split, result.predictions[split]) for split in SPLITS if split in result.predictions
     }
-    return replace(result, predictions=predictions, trees=grown, text=text, diagnosis=diagnosis)
+    return replace(result, predictions=predictions, trees=trees, text=text, diagnosis=diagnosis)
 
 
 def _share_keys(store: Store) -> bool:
@@ -206,7 +206,7 @@ def _share_keys(store: Store) -> bool:
     return name == "key" and len(np.unique(codes)) < len(codes)
 
 
-def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tree: CountedTree) -> _Grown:
+def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tree: CountedTree) -> _TreeFit:
     inputs, target = store.preparation.inputs(), target_of(store, recipe.objective)
     task = target.learner
     arrays = _arrays(store, recipe)
@@ -227,7 +227,7 @@ def _boosting(model: Boosting, recipe: Recipe, store: Store, threads: int, on_tr
         texts=(texts["train"], texts["validation"]),
     )
     best = booster.best_iteration or booster.current_iteration()
-    return _Grown(
+    return _TreeFit(
         write=lambda folder: (folder / TREES).write_text(booster.model_to_string(num_iteration=best)),
         best=best,
         validation_loss=float(next(iter(booster.best_score["validation"].values()))),
@@ -248,7 +248,7 @@ def _arrays(store: Store, recipe: Recipe) -> dict[str, dict[str, np.ndarray]]:
 
 def _ensemble(
     model: Ensemble, recipe: Recipe, store: Store, threads: int, on_tree: CountedTree, independent: bool
-) -> _Grown:
+) -> _TreeFit:
     import sklearn.linear_model  # noqa: F401  # takes seconds, which are not the trees'
 
     inputs, target = store.preparation.inputs(), target_of(store, recipe.objective)
@@ -267,7 +267,7 @@ def _ensemble(
         texts=(texts["train"], texts["validation"]),
     )
     test = fit.predict(arrays["test"], inputs, target, texts["test"])
-    return _Grown(
+    return _TreeFit(
         write=fit.write,
         best=fit.trees.current_iteration(),
         validation_loss=growth.loss,

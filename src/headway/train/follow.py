@@ -174,11 +174,11 @@ class Follower:
         if running:
             training.meter.resume()
 
-    def _checkpointed(self, ended: tuple[int, OSError | None] | None) -> None:
+    def _checkpointed(self, outcome: tuple[int, OSError | None] | None) -> None:
         """A full disk must not end a training: it goes on with the last good checkpoint, and says so."""
-        if ended is None:
+        if outcome is None:
             return
-        step, error = ended
+        step, error = outcome
         if error is None:
             self._journal.write("checkpoint", step=step)
         else:

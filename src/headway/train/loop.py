@@ -79,14 +79,14 @@ class Training:
         marks = meter.device.type == "cuda"
         before = clock()
         for batch in self.batches.epoch(progress.epoch, progress.step_in_epoch):
-            got = clock()
-            meter.wait += got - before
+            arrival = clock()
+            meter.wait += arrival - before
             optimizers.set_rate(progress.rate * rate(self.recipe, progress.step, steps))
             if marks and progress.step % MARK_EVERY == 0:
                 self._marked(batch)
             else:
                 self.step(batch)
-            meter.compute += clock() - got
+            meter.compute += clock() - arrival
             meter.count += count(progress.step_in_epoch)
             meter.steps += 1
             progress.step_in_epoch += 1

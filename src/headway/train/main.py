@@ -79,14 +79,14 @@ def train(run: RunDirectory) -> None:
     project = run.plan["project"]
     recipe = Recipe.parse(project["train"], "train")
     model = parse_model(project["model"])
-    started = time.perf_counter()
+    start = time.perf_counter()
     run.bundle.mkdir(exist_ok=True)
     if not model.is_network:
         from headway.train.estimators import fit_estimator, fit_many
 
         store = store_to_learn(run, recipe)
         if "variants" in run.plan:
-            fit_many(run, model, recipe, store, started)
+            fit_many(run, model, recipe, store, start)
             return
         fit = shrunk(run, store, fit_estimator(run, model, recipe, store))
     else:
@@ -96,15 +96,15 @@ def train(run: RunDirectory) -> None:
         if recipe.keep_memory:
             keep_memory()
         if "variants" in run.plan:
-            _fit_many(run, model, recipe, started)
+            _fit_many(run, model, recipe, start)
             return
         workload = workload_of(run, model)
         fit = fit_network(run, model, recipe, workload)
         fit = fit if model.completes else shrunk(run, store_to_learn(run, recipe), fit)
-    fit.finish(run, time.perf_counter() - started)
+    fit.finish(run, time.perf_counter() - start)
 
 
-def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: float) -> None:
+def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, start: float) -> None:
     """Train the networks of run.json's variants: at once, or one after the other where they cannot be."""
     from headway.models.stacked import NotAtOnce
     from headway.train.device import choose_device
@@ -118,13 +118,13 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
     journal = run.journal()
     device = choose_device(recipe.device, lambda text: journal.write("warning", text=text))
     if not isinstance(workload, TableWorkload):
-        _fit_each(run, workload, recipe, variants, journal, started)
+        _fit_each(run, workload, recipe, variants, journal, start)
         return
     try:
         training = ManyTraining(workload, recipe, variants, device)
     except NotAtOnce as error:
         journal.write("warning", text=f"the networks are trained one after the other: {error}")
-        _fit_each(run, workload, recipe, variants, journal, started)
+        _fit_each(run, workload, recipe, variants, journal, start)
         return
     try:
         _follow_many(training, journal)
@@ -139,7 +139,7 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, started: fl
     for k, (validation, test) in enumerate(each):
         values = forecasts(workload.store, {"validation": validation, "test": test})
         write_array(run.predictions(f"test-{k}"), values)
-    _finish_many(run, training.fitted, started)
+    _finish_many(run, training.fitted, start)
 
 
 def _fit_each(
@@ -148,7 +148,7 @@ def _fit_each(
     recipe: Recipe,
     variants: Sequence[Variant],
     journal: Journal,
-    started: float,
+    start: float,
 ) -> None:
     from headway.train.device import choose_device
     from headway.train.each import fit_each
@@ -167,12 +167,12 @@ def _fit_each(
         write_array(run.predictions(f"test-{len(fitted)}"), forecasts(workload.store, predictions))
         fitted.append(one)
     journal.close()
-    _finish_many(run, fitted, started)
+    _finish_many(run, fitted, start)
 
 
-def _finish_many(run: RunDirectory, fitted: Sequence[Fitted], started: float) -> None:
+def _finish_many(run: RunDirectory, fitted: Sequence[Fitted], start: float) -> None:
     networks = tuple(Network(f.best_epoch, f.epochs, f.best_loss) for f in fitted)
-    run.finish(Result(networks=networks, seconds=round(time.perf_counter() - started, 3)))
+    run.finish(Result(networks=networks, seconds=round(time.perf_counter() - start, 3)))
 
 
 def _follow_many(training: ManyTraining, journal: Journal) -> None:
