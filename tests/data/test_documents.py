@@ -15,7 +15,7 @@ from headway.data.config import SPLITS
 from headway.data.documents import Documents
 from headway.errors import ConfigError, DataError
 from headway.pipeline.runs import documents_of, table_of
-from headway.pipeline.validation import Examined, examine
+from headway.pipeline.validation import Examination, examine
 from headway.project import Project, load_project
 from headway.run.report import Silent
 
@@ -30,7 +30,7 @@ def documents(root: Path, data: Mapping[str, Any], **sections: Mapping[str, Any]
     return documents_of(project, table_of(project, root))
 
 
-def examined(root: Path, **sections: Mapping[str, Any]) -> Examined:
+def examined(root: Path, **sections: Mapping[str, Any]) -> Examination:
     project = project_of({"source": "texts"}, **sections)
     return examine(project, table_of(project, root), Silent())
 

@@ -141,7 +141,7 @@ def test_a_file_that_changes_while_it_is_fitted_to_leaves_nothing(
 ) -> None:
     """It is what it was before when the next preparation reads it."""
     path = write(tmp_path, 1, frame(1))
-    content, inner = path.read_bytes(), storing._fitted
+    content, inner = path.read_bytes(), storing._fit
     wrong = frame(1)
     wrong["age"] *= 1000
 
@@ -151,7 +151,7 @@ def test_a_file_that_changes_while_it_is_fitted_to_leaves_nothing(
 
     fitted: Callable[..., Any] = overwritten
     with monkeypatch.context() as patched:
-        patched.setattr(storing, "_fitted", fitted)
+        patched.setattr(storing, "_fit", fitted)
         store_of(tmp_path)
     path.write_bytes(content)
     shutil.rmtree(tmp_path / "prepared")

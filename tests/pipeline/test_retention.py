@@ -60,7 +60,7 @@ def made(root: Path, days: float, project: str = "loans") -> RunDirectory:
     return run
 
 
-def names(collection: retention.Collected) -> list[str]:
+def names(collection: retention.Collection) -> list[str]:
     return sorted(row.what for row in collection.items)
 
 

@@ -167,7 +167,7 @@ class _Census:
 
 
 @dataclass(frozen=True)
-class Examined:
+class Examination:
     """The result of a pass over documents: how many hold text, their bytes, and their faults."""
 
     count: int
@@ -175,7 +175,7 @@ class Examined:
     findings: tuple[Finding, ...]
 
 
-def check_documents(documents: Documents, validation: ValidationConfig, characters: bool) -> Examined:
+def check_documents(documents: Documents, validation: ValidationConfig, characters: bool) -> Examination:
     """Read every document. ``characters``: whether tokens are characters. Raises DataError where one cannot be read."""
     census = _Census(characters)
     for split, document in documents.parts():
@@ -186,7 +186,7 @@ def check_documents(documents: Documents, validation: ValidationConfig, characte
     findings += _overlap(documents.column, census, validation.max_overlap)
     if documents.are_whole:
         findings += check_shares(documents.division)
-    return Examined(count, census.bytes, tuple(findings))
+    return Examination(count, census.bytes, tuple(findings))
 
 
 def _empty_parts(census: _Census) -> list[str]:

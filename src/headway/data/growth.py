@@ -105,20 +105,20 @@ def earlier(folder: Path, name: str, borders: Borders) -> Iterator[tuple[Path, i
         yield path, files
 
 
-def begun(partial: Path, path: Path, name: str, borders: Borders) -> Progress | None:
+def begin(partial: Path, path: Path, name: str, borders: Borders) -> Progress | None:
     """The progress of the store ``path``, filled in ``partial``, with the rows of an earlier one; None where no earlier one has any."""
     for store, files in earlier(path.parent, name, borders):
         try:
             os.utime(store / "store.json")  # so that `headway gc` leaves it
             checksums.check(store)
-            sizes = _copied(store, partial)
+            sizes = _copy(store, partial)
         except (DamagedError, OSError):
             continue
         return Progress(path.name, borders.rows[files], sizes)
     return None
 
 
-def _copied(path: Path, partial: Path) -> dict[str, int]:
+def _copy(path: Path, partial: Path) -> dict[str, int]:
     """Copy the arrays and the test rows. Returns how many bytes of each growing file are gone on with."""
     sizes: dict[str, int] = {}
     for part in SPLITS:
@@ -134,6 +134,6 @@ def _copied(path: Path, partial: Path) -> dict[str, int]:
     return sizes
 
 
-def described(name: str, borders: Borders) -> dict[str, str]:
+def description(name: str, borders: Borders) -> dict[str, str]:
     """What store.json says for later ones."""
     return {"way": name, "rows": borders.values[-1]}

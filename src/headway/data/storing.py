@@ -40,7 +40,7 @@ FORMAT = 11
 def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig, takes: Collection[str] = ()) -> str:
     """The name of the store that these would make."""
     table = division.table
-    described: dict[str, object] = {
+    description: dict[str, object] = {
         "format": FORMAT,
         "data": table.digest,
         "columns": list(table.columns),
@@ -51,14 +51,14 @@ def store_digest(division: Division, data: DataConfig, prepare: PrepareConfig, t
         "prepare": prepare.model_dump(exclude={"tokens", "ngrams", *(() if prepare.fitted_on else ("fitted_on",))}),
     }
     if (past := Past.of(data, division.split)) is not None:
-        described |= {"past": past.to_json()}
-    if takes := _given(table, takes):
-        described |= {"takes": takes, "tokens": prepare.tokens.model_dump()}
+        description |= {"past": past.to_json()}
+    if takes := _arrays_taken(table, takes):
+        description |= {"takes": takes, "tokens": prepare.tokens.model_dump()}
     if data.weight is not None:
-        described |= {"weight": data.weight}
+        description |= {"weight": data.weight}
     if Ngrams.group in takes:
-        described |= {"ngrams": prepare.ngrams.model_dump()}
-    return digest(described)
+        description |= {"ngrams": prepare.ngrams.model_dump()}
+    return digest(description)
 
 
 def make_store(
@@ -86,7 +86,7 @@ def make_store(
             earlier = past.over(table)
             table = table.extended(earlier)
             earlier.write(partial)
-        progress, origin = _begun(partial, path, table, division, data, prepare, takes, past, borders)
+        progress, origin = _begin(partial, path, table, division, data, prepare, takes, past, borders)
         preparation = Preparation.from_json(read_json(partial / "preparation.json"))
         _write_arrays(partial, table, division.parts, preparation, data.weight, progress, borders)
         division.learnt.write(partial)
@@ -99,7 +99,7 @@ def make_store(
     return Store(path), False
 
 
-def _begun(
+def _begin(
     partial: Path,
     path: Path,
     table: Table,
@@ -113,20 +113,20 @@ def _begun(
     """Fit the preparation and copy what an earlier store has, where that is not done. Returns what store.json says for later ones, too."""
     progress = Progress.read(partial, path.name)
     if progress is None:
-        fitted = _fitted(table, division.parts, data, prepare, takes, past, borders, division.cache)
-        write_json(partial / "preparation.json", fitted.to_json())
+        preparation = _fit(table, division.parts, data, prepare, takes, past, borders, division.cache)
+        write_json(partial / "preparation.json", preparation.to_json())
     preparation = Preparation.from_json(read_json(partial / "preparation.json"))
     name = growth.way(table, preparation, data.weight)
-    origin = {} if past is not None else growth.described(name, borders)
+    origin = {} if past is not None else growth.description(name, borders)
     if progress is None:
-        progress = (growth.begun(partial, path, name, borders) if origin else None) or Progress(path.name)
+        progress = (growth.begin(partial, path, name, borders) if origin else None) or Progress(path.name)
         if len(division.parts) > EVERY_ROWS:
             checksums.sync_tree(partial)  # what was copied is on disk before it is said to be
             progress.write(partial)
     return progress, origin
 
 
-def _given(table: Table, takes: Collection[str]) -> list[str]:
+def _arrays_taken(table: Table, takes: Collection[str]) -> list[str]:
     """Of the arrays that a model ``takes`` those that some column becomes."""
     return sorted(name for name in takes if any(gives(kind, {name}) for kind in table.kinds.values()))
 
@@ -138,7 +138,7 @@ def _write_units(folder: Path, division: Division, part: int) -> tuple[str, str]
     return name, note
 
 
-def _fitted(
+def _fit(
     table: Table,
     parts: np.ndarray,
     data: DataConfig,

@@ -167,7 +167,7 @@ class Lab:
     @contextlib.contextmanager
     def station(self, variants: Sequence[Variant], limit: float | None = None, wait: bool = True) -> Iterator[Station]:
         """A process, ended or kept afterwards; without ``wait`` it may not be ready yet."""
-        process = self._begun(variants, limit, wait)
+        process = self._begin(variants, limit, wait)
         try:
             yield process
             if self.device == "cpu" or not process.is_usable:
@@ -188,7 +188,7 @@ class Lab:
         if len(self._waiting_stations) > MOST_KEPT:
             self._waiting_stations.pop(0)[1].close()
 
-    def _begun(self, variants: Sequence[Variant], limit: float | None, wait: bool) -> Station:
+    def _begin(self, variants: Sequence[Variant], limit: float | None, wait: bool) -> Station:
         for place, (key, process) in enumerate(self._waiting_stations):
             if key == process_of(variants):
                 del self._waiting_stations[place]

@@ -38,7 +38,7 @@ def stack(findings: Findings) -> list[Technique]:
     if earlier is not None:
         return earlier
     techniques = sorted(helpful(findings), key=lambda t: findings.time(f"technique/{t.name}").value)
-    return _compatible(findings, [t for t in techniques if not _eaten(findings, f"technique/{t.name}")])
+    return _compatible(findings, [t for t in techniques if not _start_up_outweighs(findings, f"technique/{t.name}")])
 
 
 def to_add(findings: Findings) -> list[Technique]:
@@ -61,7 +61,7 @@ def additions(findings: Findings) -> list[Technique]:
     gains = []
     for technique in to_add(findings):
         key = f"with/{technique.name}"
-        if not findings.book.sessions(key) or findings.by_time(key) != "helps" or _eaten(findings, key):
+        if not findings.book.sessions(key) or findings.by_time(key) != "helps" or _start_up_outweighs(findings, key):
             continue
         quality = findings.quality(technique) if technique.changes == "rounding" else None
         if technique.changes == "nothing" or (quality is not None and quality[1] in ("equal", "better")):
@@ -92,7 +92,7 @@ def promising(findings: Findings) -> list[Technique]:
         and t.changes == "nothing"
         and verdicts[t.name] == "not settled"
         and findings.time(f"technique/{t.name}").high < 1
-        and not _eaten(findings, f"technique/{t.name}")
+        and not _start_up_outweighs(findings, f"technique/{t.name}")
         and not _fails_on_the_stack(findings, t)
     ]
     return sorted(open_ones, key=lambda t: findings.time(f"technique/{t.name}").value)
@@ -134,7 +134,7 @@ def _earlier_choice(findings: Findings, key: str) -> list[Technique] | None:
     return None if choice is None else [t for name in choice["names"] for t in findings.techniques if t.name == name]
 
 
-def _eaten(findings: Findings, key: str) -> bool:
+def _start_up_outweighs(findings: Findings, key: str) -> bool:
     """Whether the second variant's start-up costs more time than it gains within one run of the project."""
     sessions = findings.book.sessions(key)
     if not sessions:

@@ -256,7 +256,7 @@ def _lightgbm():
 
 
 def features(arrays: Arrays, texts: Any = None, columns: Sequence[int] = ()) -> Any:
-    """(N, F + C + M) float32: numbers, category codes (exact up to 2^24), these ``columns`` of the n-grams of ``texts``; sparse with them."""
+    """(N, F + C + M) float32: numbers, codes (exact up to 2^24), these ``columns`` of the n-grams of ``texts``; sparse with them."""
     plain = np.concatenate([arrays["numeric"], arrays["categorical"].astype(np.float32)], axis=1)
     if not columns:
         return plain

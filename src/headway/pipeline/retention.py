@@ -84,7 +84,7 @@ class Past(Record):
 
 
 @dataclass(frozen=True)
-class Collected(Record):
+class Collection(Record):
     """Files past their limits, and whether they were removed."""
 
     applied: bool
@@ -92,7 +92,7 @@ class Collected(Record):
     bytes: int
 
 
-def collect(root: Path, projects: Sequence[str], apply: bool) -> Collected:
+def collect(root: Path, projects: Sequence[str], apply: bool) -> Collection:
     """Files past their limits; with ``apply``, they are removed.
 
     Raises ConfigError for an unknown project, when MLflow does not answer, or while another process clears up.
@@ -263,26 +263,26 @@ def _delete(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _collection(items: Sequence[Item], root: Path, applied: bool) -> Collected:
+def _collection(items: Sequence[Item], root: Path, applied: bool) -> Collection:
     rows = []
     for item in items:
         path = item.path.relative_to(root) if item.path.is_relative_to(root) else item.path
         rows.append(Past(item.what, item.project, str(path), item.bytes))
-    return Collected(applied, tuple(rows), sum(item.bytes for item in items))
+    return Collection(applied, tuple(rows), sum(item.bytes for item in items))
 
 
-def table(collected: Collected) -> list[dict[str, str]]:
+def table(collection: Collection) -> list[dict[str, str]]:
     """The items with sizes for people."""
-    items = collected.items
+    items = collection.items
     return [{"what": one.what, "project": one.project, "path": one.path, "size": size(one.bytes)} for one in items]
 
 
-def line(collected: Collected) -> str:
+def line(collection: Collection) -> str:
     """The sum, and what to do next."""
-    if collected.applied:
-        return f"freed {size(collected.bytes)}"
-    again = "; nothing was changed: --apply removes them" if collected.items else ""
-    return f"{size(collected.bytes)} would be freed{again}"
+    if collection.applied:
+        return f"freed {size(collection.bytes)}"
+    again = "; nothing was changed: --apply removes them" if collection.items else ""
+    return f"{size(collection.bytes)} would be freed{again}"
 
 
 def size(count: float) -> str:

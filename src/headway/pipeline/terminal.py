@@ -188,12 +188,12 @@ def _console(stream: TextIO, width: int | None) -> Console:
     """Rich's console, which is silent once its reader has ended; `interruption.reader_left` reports it."""
     from rich.console import Console
 
-    class Shown(Console):
+    class Page(Console):
         def on_broken_pipe(self) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             reader_left()
 
-    return Shown(file=stream, highlight=False, width=width)
+    return Page(file=stream, highlight=False, width=width)
 
 
 def terminal_of(options: argparse.Namespace) -> Terminal:

@@ -16,7 +16,7 @@ from headway.data.checks import (
     content_columns,
 )
 from headway.data.continuation import Continuation
-from headway.data.documents import Examined as Looked
+from headway.data.documents import Examination as DocumentExamination
 from headway.data.documents import check_documents
 from headway.data.file_profiles import FileProfiles
 from headway.data.measure import Metrics
@@ -68,7 +68,7 @@ class Validation(Record):
 
 
 @dataclass(frozen=True)
-class Examined:
+class Examination:
     """The result of a validation, in words and as files."""
 
     project: str
@@ -76,7 +76,7 @@ class Examined:
     profile: Profile
     findings: tuple[Finding, ...]
     verdict: quality.Verdict
-    documents: Looked | None = None
+    documents: DocumentExamination | None = None
 
     @property
     def failures(self) -> list[str]:
@@ -118,7 +118,7 @@ class Examined:
         return Validation(self.summary, tuple(self.failures), tuple(self.warnings), source, self.verdict, size)
 
 
-def examine(project: Project, table: Table, report: Reporter, root: Path | None = None) -> Examined:
+def examine(project: Project, table: Table, report: Reporter, root: Path | None = None) -> Examination:
     """Check the rows, most of it in one pass. Raises DataError where they cannot be read.
 
     With ``root``, files that were profiled before are not profiled again, and the new ones' profiles are kept.
@@ -149,7 +149,7 @@ def examine(project: Project, table: Table, report: Reporter, root: Path | None 
             findings += documents.findings
     report.progress(0.8, "judging the expectations")
     verdict = judgement.verdict(count, project.name)
-    return Examined(project.name, table, profile, tuple(findings), verdict, documents)
+    return Examination(project.name, table, profile, tuple(findings), verdict, documents)
 
 
 def _examine_new(table: Table, root: Path, growing: Sequence[Metrics | Sample], rows: _RowPasses | None) -> Profile:

@@ -49,14 +49,14 @@ def store_to_learn(run: RunDirectory, recipe: Recipe) -> Store:
     """The run's store, with the target that is learnt. Decides it once: a training that goes on learns the same."""
     store = Store(run.store)
     if not (run.path / FILE).exists():
-        change = decided(store, recipe)
+        change = decide(store, recipe)
         if change is not None:
             change.write(run.path / FILE)
     reference = Change.of(run).reference
     return store if reference is None else replace(store, reference=replace(reference, share=1.0))
 
 
-def decided(store: Store, recipe: Recipe) -> Change | None:
+def decide(store: Store, recipe: Recipe) -> Change | None:
     """The change with which fast trees err least on validation rows, where that is no chance; None where the rows are no series.
 
     Raises ConfigError where the earlier value that `train.change_since` names is no column.

@@ -129,7 +129,7 @@ def _on_gpu(recipe: Recipe, length: Length, arithmetic: Arithmetic, timed: Calla
             reasons.append(f"no CUDA graph, because its arithmetic takes {1000 * at_best:.3g} ms a step at least")
         else:
             times = timed()
-            graphs, text = _judged(times)
+            graphs, text = _judge(times)
             milliseconds = times.graph if graphs and times.graph is not None else times.eager
             reasons.append(text)
     compile_: Compile = recipe.compile
@@ -141,7 +141,7 @@ def _on_gpu(recipe: Recipe, length: Length, arithmetic: Arithmetic, timed: Calla
     return Way(compile_, graphs, record, "; ".join(text for text in reasons if text), limit)
 
 
-def _judged(times: Timed) -> tuple[bool, str]:
+def _judge(times: Timed) -> tuple[bool, str]:
     if times.graph is None:
         return False, f"no CUDA graph, because {times.lacks}"
     both = f"{times.graph:.3g} ms, eagerly {times.eager:.3g} ms"

@@ -39,9 +39,9 @@ def fit_each(
             show(k * steps + training.progress.step, len(variants) * steps, text)
 
         try:
-            training = _trained(workload, own, arithmetic, show_own)
+            training = _train(workload, own, arithmetic, show_own)
         except Misrecorded:  # there are no checkpoints: it begins anew
-            training = _trained(workload, own.model_copy(update={"record": False}), arithmetic, show_own)
+            training = _train(workload, own.model_copy(update={"record": False}), arithmetic, show_own)
         except NonFinite as error:
             raise TrainingError(f"seed {variant.seed}, learning rate {variant.learning_rate:g}: {error}") from None
         progress, network = training.progress, training.step.network_to_keep
@@ -50,7 +50,7 @@ def fit_each(
         yield fitted, workload.predictions(network, arithmetic)
 
 
-def _trained(workload: Workload, recipe: Recipe, arithmetic: Arithmetic, show: Callable[[Training], None]) -> Training:
+def _train(workload: Workload, recipe: Recipe, arithmetic: Arithmetic, show: Callable[[Training], None]) -> Training:
     """A training that is done."""
     training = make_training(workload, recipe, arithmetic)
     last_show = 0.0
