@@ -20,5 +20,5 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def die(run: RunDirectory) -> None:
     """Let a process of its own take the run, and die by SIGKILL."""
-    ended = subprocess.run([sys.executable, "-c", DIE, str(run.path)], check=False)
-    assert ended.returncode == -signal.SIGKILL
+    outcome = subprocess.run([sys.executable, "-c", DIE, str(run.path)], check=False)
+    assert outcome.returncode == -signal.SIGKILL

@@ -79,9 +79,9 @@ def build(root: Path, name: str, example: pd.DataFrame, *worse: str) -> Gated:
     version = tracking.register(repeated(good, root, f"{name}-second"), root, name, example)
     decide(root, name, version, {"promoted": True, "reason": "promoted: as good"})
     let_go(root)
-    kept = root.with_name("kept")
-    shutil.copytree(root, kept)
-    return Gated(root, kept, name, good, poor)
+    copy = root.with_name("kept")
+    shutil.copytree(root, copy)
+    return Gated(root, copy, name, good, poor)
 
 
 def without_checksums(bundle: Path) -> None:

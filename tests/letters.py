@@ -28,11 +28,11 @@ def write_project(root: Path, yaml: str = YAML) -> None:
 
 def texts(count: int, seed: int = 0) -> list[str]:
     """Documents of four short lines, each of which may come again in another order."""
-    words, made = random.Random(seed), []
+    words, texts_made = random.Random(seed), []
     for n in range(count):
         lines = [
             f"the {words.choice(['cat', 'dog'])} {words.choice(['sees', 'hears'])} the {words.choice(['bird', 'fish'])}."
         ] * 3
         words.shuffle(lines)
-        made.append("\n".join([*lines, f"number {n}"]))
-    return made
+        texts_made.append("\n".join([*lines, f"number {n}"]))
+    return texts_made

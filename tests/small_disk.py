@@ -14,8 +14,8 @@ import pytest
 def mounted(folder: Path, size: str = "400m") -> Iterator[Callable[[str], None]]:
     """Mount one at ``folder``; what is yielded takes other options for it, such as `ro` or `size=2m`."""
     folder.mkdir(exist_ok=True)
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
-    if made.returncode != 0:
+    outcome = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
+    if outcome.returncode != 0:
         pytest.skip("skipped: uses a file system of its own, and this user may not mount one")
 
     def remount(options: str) -> None:

@@ -336,9 +336,9 @@ def run_by_the_copy(root: Path, script: str) -> dict[str, Any]:
     """What a script says that the package in ``root`` runs."""
     environment = {**outside(), "PYTHONPATH": os.pathsep.join((str(root / "src"), str(root)))}
     command = [sys.executable, "-c", STAGES + script]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    outcome = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    return json.loads(outcome.stdout.splitlines()[-1])
 
 
 @contextlib.contextmanager

@@ -83,25 +83,25 @@ def test_a_missing_file_and_a_missing_column_are_named(
 
 
 def run_command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     command = [sys.executable, "-m", "headway.cli", "run", "rows", *arguments]
-    return subprocess.run(command, cwd=root, env=kept, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
 def test_whole_runs_that_cannot_go_on_say_one_line_and_train_nothing(tmp_path: Path) -> None:
     make(tmp_path, content=CHECKED["one class only"][0])
     (tmp_path / "mlruns").write_text("not a folder")  # root may write into any folder, but not into a file
-    ended = run_command(tmp_path)
-    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
-    assert "mlruns" in ended.stderr
-    assert "Traceback" not in ended.stdout
+    outcome = run_command(tmp_path)
+    assert (outcome.returncode, outcome.stderr.count("\n")) == (2, 1), outcome.stderr
+    assert "mlruns" in outcome.stderr
+    assert "Traceback" not in outcome.stdout
     (tmp_path / "mlruns").unlink()
 
-    ended = run_command(tmp_path)
+    outcome = run_command(tmp_path)
     text = "headway: the target y must have two classes, but every row has yes\n"
-    assert (ended.returncode, ended.stderr) == (3, text)
-    assert "Traceback" not in ended.stdout
+    assert (outcome.returncode, outcome.stderr) == (3, text)
+    assert "Traceback" not in outcome.stdout
     assert {path.name for path in (tmp_path / "data" / "prepared").iterdir()} <= {"profiles"}, (
         "profiles, and nothing to train on"
     )
@@ -148,9 +148,9 @@ def test_a_full_disk_is_one_line_and_with_room_again_the_stage_succeeds(
         if run
         else (lambda: runs.start(load_project("rows", small_disk), small_disk))
     )
-    with pytest.raises((OSError, HeadwayError)) as caught:
+    with pytest.raises((OSError, HeadwayError)) as error:
         act()
-    text = str(caught.value)
+    text = str(error.value)
     assert "No space left" in text or "room" in text
     after = sorted(p for p in small_disk.rglob("*") if p.is_file() and p.stat().st_size)
     assert [p for p in after if p not in before and "cache" not in str(p)] == []

@@ -19,7 +19,7 @@ from headway.pipeline.validation import refuse
 from headway.project import Project, load_project
 
 ROWS = 400
-Expected = dict[str, Any]
+Answer = dict[str, Any]
 
 
 def frame() -> pd.DataFrame:
@@ -48,9 +48,9 @@ def late_decimals() -> bytes:
 
 
 DAYS = pd.date_range("2023-03-01", periods=ROWS)
-PLAIN: Expected = {"x": "numeric", "z": "numeric", "k": "categorical"}
+PLAIN: Answer = {"x": "numeric", "z": "numeric", "k": "categorical"}
 
-CASES: dict[str, tuple[str, Callable[[], bytes], tuple[str, ...], Expected]] = {
+CASES: dict[str, tuple[str, Callable[[], bytes], tuple[str, ...], Answer]] = {
     "codes as floats": (
         "t.csv",
         lambda: csv(frame().assign(code=cycled(["4.0", "5.0", "1.0", "2.0"]), zip=cycled(["03003", "08008"]))),
@@ -188,26 +188,26 @@ CASES: dict[str, tuple[str, Callable[[], bytes], tuple[str, ...], Expected]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_table_as_it_came_is_read_as_a_person_reads_it_and_could_be_trained_on(root: Path, name: str) -> None:
-    file, content, settings, expected = CASES[name]
+    file, content, settings, answer = CASES[name]
     (root / file).write_bytes(content())
-    made = draft(file, "y", "t", root, Choices(settings=settings))
+    result = draft(file, "y", "t", root, Choices(settings=settings))
     project = load_project("t", root)
     refuse(project, root)
     assert (
         project.data.features.items()
-        >= {c: k for c, k in expected.items() if k in ("numeric", "categorical", "date", "text")}.items()
+        >= {c: k for c, k in answer.items() if k in ("numeric", "categorical", "date", "text")}.items()
     )
-    if "ignored" in expected:
-        assert "correct them" in project.data.ignore[expected["ignored"]]
-    if "keys" in expected:
-        assert project.data.keys == expected["keys"]
-    if "classes" in expected:
+    if "ignored" in answer:
+        assert "correct them" in project.data.ignore[answer["ignored"]]
+    if "keys" in answer:
+        assert project.data.keys == answer["keys"]
+    if "classes" in answer:
         assert [one.model_extra for one in project.validation.expectations if one.column == "y"][1] == {
-            "value_set": expected["classes"]
+            "value_set": answer["classes"]
         }
-    if "newest" in expected:
-        assert rows_of_the_test(project, root) == list(expected["newest"])
-    assert made.path.exists()
+    if "newest" in answer:
+        assert rows_of_the_test(project, root) == list(answer["newest"])
+    assert result.path.exists()
 
 
 def rows_of_the_test(project: Project, root: Path) -> list[int]:
@@ -236,12 +236,12 @@ REFUSED: dict[str, tuple[Callable[[], pd.DataFrame], str, str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_table_without_anything_to_learn_from_is_refused_in_one_line(root: Path, name: str) -> None:
-    made, target, line = REFUSED[name]
-    made().to_csv(root / "t.csv", index=False)
-    with pytest.raises(DataError) as caught:
+    table, target, line = REFUSED[name]
+    table().to_csv(root / "t.csv", index=False)
+    with pytest.raises(DataError) as error:
         draft("t.csv", target, "t", root)
-    assert line in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
     assert not list((root / "conf").iterdir())
 
 

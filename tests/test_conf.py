@@ -53,8 +53,8 @@ def test_a_project_loads_and_describes_itself(name: str) -> None:
 
 
 def test_the_projects_are_those_of_the_documentation() -> None:
-    expected = {"adult", "breast-cancer", "california-housing", "credit-default", "german-credit", "loans", *TEXTS}
-    assert expected <= set(ALL)
+    names = {"adult", "breast-cancer", "california-housing", "credit-default", "german-credit", "loans", *TEXTS}
+    assert names <= set(ALL)
 
 
 def test_every_column_of_the_files_has_a_role(project: Project, root: Path) -> None:
@@ -117,9 +117,9 @@ def test_breast_cancer_is_scikit_learns_own(root: Path) -> None:
     from sklearn.datasets import load_breast_cancer
 
     read = _read(load_project("breast-cancer", ROOT), root, "mean_radius", "worst_fractal_dimension")
-    expected = load_breast_cancer()["data"]
-    np.testing.assert_array_equal(read["mean_radius"], expected[:, 0])
-    np.testing.assert_array_equal(read["worst_fractal_dimension"], expected[:, 29])
+    truth = load_breast_cancer()["data"]
+    np.testing.assert_array_equal(read["mean_radius"], truth[:, 0])
+    np.testing.assert_array_equal(read["worst_fractal_dimension"], truth[:, 29])
 
 
 def test_bicycles_leak_as_published(datasets: Path, root: Path) -> None:

@@ -73,10 +73,10 @@ def root(tmp_path: Path) -> Path:
     ],
 )
 def test_each_mistake_is_one_line_with_the_rule_and_the_fact(root: Path, setting: str, line: str) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError) as error:
         load_project("good", root, [setting])
-    assert str(caught.value).startswith(line)
-    assert "\n" not in str(caught.value)
+    assert str(error.value).startswith(line)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_an_unknown_project_suggests_the_one_meant(root: Path) -> None:
 
 def test_a_projects_name_is_its_files_so_that_no_two_share_a_model(root: Path, tmp_path: Path) -> None:
     (root / "conf" / "other.yaml").write_text(f"name: good\n{GOOD}")
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError) as error:
         load_project("other", root)
-    assert str(caught.value) == "conf/other.yaml: name must be the file's, other, but is 'good'; leave it out"
+    assert str(error.value) == "conf/other.yaml: name must be the file's, other, but is 'good'; leave it out"
     with pytest.raises(ConfigError, match="name must be the file's, good, but is 'other'"):
         load_project("good", root, ["name=other"])
     (root / "conf" / "good.yaml").write_text(f"name: good\n{GOOD}")

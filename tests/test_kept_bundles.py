@@ -51,8 +51,8 @@ def test_trees_predict_without_torch_and_mlflow() -> None:
         "print(*sorted({'torch', 'mlflow', 'prefect', 'great_expectations', 'lightgbm'} & {*sys.modules}))",
     ]
     script = "\n".join(lines)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["50", "lightgbm"]
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert outcome.stdout.split() == ["50", "lightgbm"]
 
 
 @pytest.mark.parametrize("model", ["mlp", "gpt", "gpt-prepared"])

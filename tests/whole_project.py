@@ -101,15 +101,15 @@ class WholeProject:
         with tracking.registry.store_client(self.root) as client:
             return client.get_run(run_id).info.status
 
-    def restore(self, kept: Path) -> None:
+    def restore(self, copy: Path) -> None:
         """Put back what a test has changed."""
-        put_back(self.root, kept)
+        put_back(self.root, copy)
 
 
-def put_back(root: Path, kept: Path) -> None:
+def put_back(root: Path, copy: Path) -> None:
     """Make a project's folder what its copy is."""
     let_go(root)
-    before = {path.relative_to(kept): path for path in kept.rglob("*")}
+    before = {path.relative_to(copy): path for path in copy.rglob("*")}
     for path in sorted(root.rglob("*"), reverse=True):
         if path.relative_to(root) not in before:
             path.rmdir() if path.is_dir() else path.unlink()

@@ -51,7 +51,7 @@ def test_each_part_ends_on_a_cpu_with_figures_that_mean_nothing_there(
     monkeypatch.setattr(side_by_side, "RESULTS", tmp_path)
     assert gpu.main(["--tiny", "--only", part]) == 0
     output = capsys.readouterr().out
-    wanted = {
+    names = {
         "gpt": ["eager, against the loop by hand: ", "compiled, against the loop by hand: ", "gradients' distance"],
         "table": ["mlp: steps are recorded", "tabm: chosen against eager: ", "with its own graph"],
         "xl": ["eager, ours: "],
@@ -61,7 +61,7 @@ def test_each_part_ends_on_a_cpu_with_figures_that_mean_nothing_there(
         "xl-compiled": ["compiled, ours: "],
         "liger": ["left out: liger-kernel is not installed"],
     }
-    assert all(text in output for text in wanted[part]), output
+    assert all(text in output for text in names[part]), output
     assert "missed" not in "\n".join(line for line in output.splitlines() if "distance" in line)
     assert not list(tmp_path.iterdir())  # figures of a CPU are not kept
 
@@ -115,7 +115,7 @@ def test_what_liger_kernel_lacks_is_said(capsys: pytest.CaptureFixture[str], mon
 def test_what_one_side_compiled_is_not_compiled_anew_when_the_other_begins() -> None:
     compiled: list[str] = []
 
-    def made(label: str) -> Callable[[], Callable[[Any], object]]:
+    def maker(label: str) -> Callable[[], Callable[[Any], object]]:
         def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
             compiled.append(label)
             return graph.forward
@@ -124,7 +124,7 @@ def test_what_one_side_compiled_is_not_compiled_anew_when_the_other_begins() -> 
         return lambda: lambda batch: network(batch["x"])
 
     one, batch = report(), {"x": torch.ones(2, 3)}
-    ours, anchor = (gpu_parts.begin(one, label, made(label), batch) for label in ("ours", "anchor"))
+    ours, anchor = (gpu_parts.begin(one, label, maker(label), batch) for label in ("ours", "anchor"))
     gpu_parts.in_turns(one, ours, anchor, batch, 2, None)
     assert compiled == ["ours", "anchor"]
 
@@ -134,9 +134,9 @@ def test_loading_torch_counts_among_the_seconds() -> None:
         "import time; loaded = time.monotonic(); from bench.gpu import age\n"
         "least = time.monotonic() - loaded; print(least <= age() + 0.02 and age())"  # the system counts in hundredths
     )
-    begun = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert 0 < float(ended.stdout) <= time.monotonic() - begun
+    start = time.monotonic()
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert 0 < float(outcome.stdout) <= time.monotonic() - start
 
 
 def test_a_part_that_fails_or_is_refused_is_one_line_and_the_next_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,10 +146,10 @@ def test_a_part_that_fails_or_is_refused_is_one_line_and_the_next_goes_on(capsys
     def refused(_: gpu.Report) -> None:
         raise ConfigError("fp8 needs what is not there")
 
-    ended: list[str] = []
-    parts: list[gpu.Part] = [("one", fails), ("two", refused), ("three", lambda _: ended.append("three"))]
+    third: list[str] = []
+    parts: list[gpu.Part] = [("one", fails), ("two", refused), ("three", lambda _: third.append("three"))]
     assert gpu.run(report(), parts) == 1
-    assert ended == ["three"]
+    assert third == ["three"]
     output = capsys.readouterr().out
     assert "one: FAILED: RuntimeError: no kernel for this\n" in output
     assert "two: left out: fp8 needs what is not there\n" in output
@@ -162,16 +162,16 @@ def test_what_there_was_no_time_for_is_said(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_what_hangs_is_cut_off_in_time_and_what_was_measured_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    ended: list[int] = []
+    codes: list[int] = []
     hung = report(seconds=gpu.RESERVE + 0.05)
-    gpu.cut_off(hung, ended.append)
+    gpu.cut_off(hung, codes.append)
     deadline = time.monotonic() + 20
-    while not ended and time.monotonic() < deadline:
+    while not codes and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert ended == [3]
+    assert codes == [3]
     assert "cut off after 4 s" in capsys.readouterr().out
-    kept = report()
-    gpu.cut_off(kept, ended.append).set()
+    results = report()
+    gpu.cut_off(results, codes.append).set()
 
 
 def test_only_a_gpus_figures_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -220,6 +220,6 @@ def test_it_runs_with_the_packages_of_the_training_core_alone() -> None:
         f"import sys; sys.modules.update(dict.fromkeys({others.split()}))\n"
         "from bench import gpu; sys.exit(gpu.main(['--tiny', '--only', 'table,xl,fp8,loader,run']))"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "run: left out: checkpoints need safetensors, which is not installed" in ended.stdout
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert "run: left out: checkpoints need safetensors, which is not installed" in outcome.stdout

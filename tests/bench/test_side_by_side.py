@@ -87,9 +87,9 @@ def test_a_goal_is_met_only_beyond_the_noise() -> None:
 
 def test_results_name_the_machine_but_not_the_host(tmp_path: Path) -> None:
     path = write("epoch", {"mlp against a plain loop": Ratio(0.5, 0.4, 0.6, goal=0.7)}, tmp_path)
-    kept = json.loads(path.read_text())
+    content = json.loads(path.read_text())
     assert path.name == "epoch.json"
-    assert kept["ratios"] == {
+    assert content["ratios"] == {
         "mlp against a plain loop": {
             "ratio": 0.5,
             "low": 0.4,
@@ -100,7 +100,7 @@ def test_results_name_the_machine_but_not_the_host(tmp_path: Path) -> None:
             "void": False,
         }
     }
-    assert {"cpu", "cores", "memory_gib", "python", "torch"} <= set(kept["machine"])
+    assert {"cpu", "cores", "memory_gib", "python", "torch"} <= set(content["machine"])
     assert platform.node() not in path.read_text()
 
 
@@ -120,8 +120,8 @@ def test_a_comparison_is_void_where_the_anchor_differs_from_itself(
         "at 256: A/A": Ratio(1.01, 0.95, 1.09),
     }
     tell("loop", ratios, {case: ratios[f"{case}: A/A"] for case in ("at 4096", "at 256")})
-    kept = json.loads((tmp_path / "loop.json").read_text())["ratios"]
-    assert {label: (one["void"], one["met"]) for label, one in kept.items()} == {
+    content = json.loads((tmp_path / "loop.json").read_text())["ratios"]
+    assert {label: (one["void"], one["met"]) for label, one in content.items()} == {
         "at 4096: loop by hand": (True, None),
         "at 4096: A/A": (True, None),
         "at 256: loop by hand": (False, True),
@@ -158,9 +158,9 @@ def test_a_benchmark_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monke
     assert order.count("a") == 1 + 2 * 2, "one run to warm up, and two blocks of two: the third block was there"
     third = Samples("x", folder=tmp_path, origin="here")
     conclude("x", third, comparisons(order))
-    kept = json.loads((tmp_path / "x.json").read_text())["ratios"]
-    assert (kept["case: ours"]["ratio"], kept["case: ours"]["samples"]) == (pytest.approx(0.5), 3)
-    assert (kept["case: A/A"]["ratio"], kept["case: A/A"]["samples"]) == (pytest.approx(1.0), 2)
+    content = json.loads((tmp_path / "x.json").read_text())["ratios"]
+    assert (content["case: ours"]["ratio"], content["case: ours"]["samples"]) == (pytest.approx(0.5), 3)
+    assert (content["case: A/A"]["ratio"], content["case: A/A"]["samples"]) == (pytest.approx(1.0), 2)
 
 
 def test_what_other_processes_take_is_what_the_machine_used_less_our_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,10 +28,10 @@ def test_a_killed_benchmark_leaves_no_process_behind(how: signal.Signals) -> Non
     with subprocess.Popen(words, start_new_session=True, stderr=subprocess.DEVNULL) as bench:
         started = children_of(bench.pid, 5)  # four loops, and the training that is measured
         os.kill(bench.pid, how)
-    gone, alive = psutil.wait_procs(started, timeout=10)
+    dead, alive = psutil.wait_procs(started, timeout=10)
     for process in alive:
         process.kill()
-    assert (len(gone), alive) == (5, [])
+    assert (len(dead), alive) == (5, [])
 
 
 def children_of(pid: int, count: int) -> list[psutil.Process]:

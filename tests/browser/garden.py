@@ -89,9 +89,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         "--mlflow-port",
         str(ports[1]),
     ]
-    kept = serving.outside()
+    environment = serving.outside()
     with subprocess.Popen(
-        command, cwd=root, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as child:
         try:
             assert child.stdout is not None
@@ -129,12 +129,12 @@ def retraining(up: Up, project: str) -> str:
 
 def finished(up: Up, deployment: str, run: str | None = None) -> dict[str, Any]:
     """``run``, or else the deployment's newest run, once it has ended."""
-    wanted: dict[str, Any] = {"deployments": {"id": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_DESC"}
+    query: dict[str, Any] = {"deployments": {"id": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_DESC"}
     if run is not None:
-        wanted["flow_runs"] = {"id": {"any_": [run]}}
+        query["flow_runs"] = {"id": {"any_": [run]}}
     deadline = time.monotonic() + FINISH_SECONDS
     while time.monotonic() < deadline:
-        runs = up.ask("flow_runs/filter", wanted)
+        runs = up.ask("flow_runs/filter", query)
         if runs and runs[0]["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
             return dict(runs[0])
         time.sleep(1)

@@ -68,8 +68,8 @@ class Site:
         """The headers of its own page's request for a web socket, with others put over them; an empty one is left out."""
         key = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
         own = {"Host": f"127.0.0.1:{self.port}", "Origin": f"http://127.0.0.1:{self.port}"}
-        made = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Protocol": "prefect", **key, **own}
-        return {name: value for name, value in {**made, **more}.items() if value}
+        headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Protocol": "prefect", **key, **own}
+        return {name: value for name, value in {**headers, **more}.items() if value}
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ def sites(up: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
         _scoring(tmp_path_factory.mktemp("scored")) as scoring,
         _temporary(tmp_path_factory.mktemp("passing"), up) as temporary,
     ):
-        made = Sites(up.root, _by_name(_port(up.prefect), _port(up.mlflow), scoring, temporary))
+        every = Sites(up.root, _by_name(_port(up.prefect), _port(up.mlflow), scoring, temporary))
         for name in PREFECTS:
-            own = made.by_name[name].ask(("POST", "/api/variables/", {"name": "read_me", "value": SECRET}), {})
+            own = every.by_name[name].ask(("POST", "/api/variables/", {"name": "read_me", "value": SECRET}), {})
             assert own[0] == 201, own
-        yield made
+        yield every
 
 
 @contextlib.contextmanager

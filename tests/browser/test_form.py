@@ -29,8 +29,8 @@ def test_a_retraining_started_from_the_form_is_found_in_both_pages(up: Up, page:
     page.get_by_text("flowers-decision").first.wait_for()
     picture(page, "prefect-run")
 
-    wanted = {"key": {"any_": ["flowers-decision"]}}
-    artifact = up.ask("artifacts/filter", {"artifacts": wanted, "sort": "CREATED_DESC"})[0]["id"]
+    query = {"key": {"any_": ["flowers-decision"]}}
+    artifact = up.ask("artifacts/filter", {"artifacts": query, "sort": "CREATED_DESC"})[0]["id"]
     page.goto(f"{up.prefect}/artifacts/artifact/{artifact}")
     page.get_by_role("heading", name="flowers: promoted to champion").wait_for()
     picture(page, "prefect-decision")

@@ -64,10 +64,10 @@ def test_the_process_of_a_retraining_does_not_import_torch() -> None:
     ["", "run", "resume", "check", "init", "list", "show", "sync", "up", "status", "down", "backup", "restore"],
 )
 def test_every_help_documents_the_exit_codes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_:
         cli.main([*command.split(), "--help"])
     text = capsys.readouterr().out
-    assert ended.value.code == 0
+    assert exit_.value.code == 0
     assert all(f"\n  {code} " in text for code in (0, 2, 3, 4, 130))
 
 
@@ -180,8 +180,8 @@ def test_a_run_that_is_none_cannot_be_delivered(root: Path, capsys: pytest.Captu
 
 
 def test_a_port_already_taken_is_one_line_naming_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
         assert cli.main(["up", "--prefect-port", str(port)]) == 2
     line = f"headway: Prefect's port {port} must be free, but is taken; stop what listens there, or give"
     assert capsys.readouterr().err == f"{line} --prefect-port\n"

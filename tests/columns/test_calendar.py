@@ -51,14 +51,14 @@ def plain(encoding: Calendar, moments: pd.DatetimeIndex | Sequence[object], part
 def test_parts_are_those_of_pandas_before_and_after_1970_and_in_leap_years() -> None:
     moments = pd.date_range("1899-12-30 22:00", "2101-03-02", freq="1001h23min")
     micros = moments.as_unit("us").asi8
-    expected = {
+    truth = {
         "hour": moments.hour,
         "minute": moments.minute,
         "weekday": moments.day_of_week,
         "month": moments.month,
         "day of year": moments.day_of_year,
     }
-    for part, numbers in expected.items():
+    for part, numbers in truth.items():
         np.testing.assert_array_equal(number_of(part, micros), numbers, part)
 
 
@@ -92,9 +92,9 @@ def test_the_last_hour_of_a_day_is_near_the_first_one() -> None:
 
 def test_the_days_end_with_the_training_rows_unless_they_are_free() -> None:
     moments, later = pd.date_range("2024-01-01", "2024-03-31", freq="h"), pd.DatetimeIndex(["2024-03-31", "2024-07-03"])
-    held = applied(fitted(moments), later)
-    assert held["when: days"][0] == held["when: days"][1]
-    assert held["when: weekday"][0] != held["when: weekday"][1]
+    limited_days = applied(fitted(moments), later)
+    assert limited_days["when: days"][0] == limited_days["when: days"][1]
+    assert limited_days["when: weekday"][0] != limited_days["when: weekday"][1]
     assert "stop at the last training row's" in fitted(moments).remark()
     free = applied(fitted(moments, trend="free"), later)
     assert free["when: days"][1] > free["when: days"][0] + 3
@@ -157,7 +157,7 @@ def test_a_missing_package_or_an_unknown_country_is_one_line(monkeypatch: pytest
 
 
 def test_a_column_of_days_that_an_earlier_version_kept_is_read_as_it_was() -> None:
-    kept = {
+    values = {
         "column": "when",
         "kind": "date",
         "fill": 19000.0,
@@ -167,8 +167,8 @@ def test_a_column_of_days_that_an_earlier_version_kept_is_read_as_it_was() -> No
         "missing": True,
         "limits": [18990.0, 19010.0],
     }
-    encoding = read_encoding("numbers", kept)
+    encoding = read_encoding("numbers", values)
     assert isinstance(encoding, Day)
-    assert json.loads(json.dumps(encoding.to_json())) == kept
+    assert json.loads(json.dumps(encoding.to_json())) == values
     moments = [pd.Timestamp(0) + pd.Timedelta(days=day) for day in (19001, 19500)]
     assert [one.tolist() for one in encoding.apply(column([*moments, None]))] == [[0.5, 5.0, 0.0], [0.0, 0.0, 1.0]]

@@ -41,9 +41,9 @@ def test_values_are_converted_once_and_their_codes_are_those_of_the_texts(seed: 
     if not is_coded(coded):
         assert coded.equals(plain)
         return
-    expected = plain.dictionary_encode()
-    assert coded.indices.equals(expected.indices)
-    assert coded.dictionary.equals(expected.dictionary)
+    truth = plain.dictionary_encode()
+    assert coded.indices.equals(truth.indices)
+    assert coded.dictionary.equals(truth.dictionary)
     assert decoded(pa.record_batch({"c": coded})).column("c").equals(plain)
 
 
@@ -62,8 +62,8 @@ def test_codes_are_numbered_by_their_first_rows(seed: int) -> None:
     column = random_codes(seed)
     if len(set(column.dictionary.to_pylist())) < len(column.dictionary):
         return
-    expected = column.dictionary_decode().dictionary_encode()
-    assert in_order(column).equals(expected)
+    truth = column.dictionary_decode().dictionary_encode()
+    assert in_order(column).equals(truth)
 
 
 def test_texts_become_numbers_once_each_and_a_text_that_does_not_occur_is_no_error() -> None:
@@ -91,9 +91,9 @@ def test_a_category_gives_codes_of_texts_the_numbers_of_the_texts(seed: int) -> 
     plain = column.dictionary_decode()
     category = Category("c", ("a", "4", "true"))
     for missing in ((), ("b", "ü")):
-        (expected,), (numbers,) = category.apply(plain, missing), category.apply(column, missing)
-        assert numbers.dtype == expected.dtype == np.int32
-        assert numbers.tolist() == expected.tolist()
+        (truth,), (numbers,) = category.apply(plain, missing), category.apply(column, missing)
+        assert numbers.dtype == truth.dtype == np.int32
+        assert numbers.tolist() == truth.tolist()
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -40,59 +40,59 @@ def orders() -> dict[str, np.ndarray]:
 
 
 def sketch(values: np.ndarray, block: int) -> Quantiles:
-    made = Quantiles()
+    result = Quantiles()
     for start in range(0, len(values), block):
-        made.merge(Quantiles.of(np.sort(values[start : start + block])))
-    return made
+        result.merge(Quantiles.of(np.sort(values[start : start + block])))
+    return result
 
 
-def rank_error(made: Quantiles, values: np.ndarray) -> float:
+def rank_error(result: Quantiles, values: np.ndarray) -> float:
     """The largest difference of a rank from the true one, as a share of the rows."""
     ordered = np.sort(values)
     edges = ordered[np.linspace(0, len(ordered) - 1, 1000).astype(int)]
-    return float(np.abs(made.below(edges) - np.searchsorted(ordered, edges, side="right")).max() / len(ordered))
+    return float(np.abs(result.below(edges) - np.searchsorted(ordered, edges, side="right")).max() / len(ordered))
 
 
 @pytest.mark.parametrize("block", [777, 10_000, 131_072])
 @pytest.mark.parametrize("order", list(orders()))
 def test_ranks_are_within_the_stated_error_in_orders_that_are_hard(order: str, block: int) -> None:
     values = orders()[order]
-    made = sketch(values, block)
-    assert rank_error(made, values) < 0.002
+    result = sketch(values, block)
+    assert rank_error(result, values) < 0.002
     ordered = np.sort(values)
-    at = made.at(list(SHARES))
+    at = result.at(list(SHARES))
     low, high = (np.searchsorted(ordered, at, side=side) / ROWS for side in ("left", "right"))
     assert (low <= SHARES + 0.002).all()
     assert (high >= SHARES - 0.002).all()
-    assert sum(map(len, made.levels)) <= ROOM
-    assert sum(len(items) << level for level, items in enumerate(made.levels)) == ROWS == made.rows
+    assert sum(map(len, result.levels)) <= ROOM
+    assert sum(len(items) << level for level, items in enumerate(result.levels)) == ROWS == result.rows
 
 
 def test_blocks_of_very_different_sizes_weigh_as_many_rows_as_they_have() -> None:
     rng = np.random.default_rng(8)
     sizes = [1, 5, 200_000, 3, 4096, 4097, 17, 60_000, 2, 100_000] + [7] * 500
     blocks = [rng.normal(loc=number % 7, size=size) for number, size in enumerate(sizes)]
-    made = Quantiles()
+    result = Quantiles()
     for block in blocks:
-        made.merge(Quantiles.of(np.sort(block)))
-    assert rank_error(made, np.concatenate(blocks)) < 0.002
+        result.merge(Quantiles.of(np.sort(block)))
+    assert rank_error(result, np.concatenate(blocks)) < 0.002
 
 
 def test_merges_of_merges_stay_within_the_stated_error() -> None:
     values = orders()["drawn"]
     for groups in (2, 30):
-        made = Quantiles()
+        result = Quantiles()
         for group in np.array_split(values, groups):
-            made.merge(sketch(group, 5_000))
-        assert rank_error(made, values) < 0.002
+            result.merge(sketch(group, 5_000))
+        assert rank_error(result, values) < 0.002
 
 
 def test_few_rows_are_exact() -> None:
     values = np.random.default_rng(9).normal(size=ROOM)
-    made = sketch(values, SAMPLE)
+    result = sketch(values, SAMPLE)
     ordered = np.sort(values)
-    np.testing.assert_array_equal(made.at(list(SHARES)), ordered[np.floor(SHARES * len(values)).astype(int)])
-    assert rank_error(made, values) == 0
+    np.testing.assert_array_equal(result.at(list(SHARES)), ordered[np.floor(SHARES * len(values)).astype(int)])
+    assert rank_error(result, values) == 0
 
 
 def test_the_same_rows_give_the_same_quantiles_to_the_bit() -> None:
@@ -126,8 +126,8 @@ EARLIER = {
 @pytest.mark.parametrize("rows", list(EARLIER))
 def test_sketches_of_versions_before_are_read_and_can_be_merged(rows: int) -> None:
     text, quantiles = EARLIER[rows]
-    made = Quantiles.from_json(text)
-    assert made.rows == rows
-    np.testing.assert_array_equal(made.at([0.1, 0.5, 0.9]), quantiles)
-    made.merge(Quantiles.of(np.linspace(-3, 3, 100)))
-    assert made.below([np.inf])[0] == made.rows == rows + 100
+    result = Quantiles.from_json(text)
+    assert result.rows == rows
+    np.testing.assert_array_equal(result.at([0.1, 0.5, 0.9]), quantiles)
+    result.merge(Quantiles.of(np.linspace(-3, 3, 100)))
+    assert result.below([np.inf])[0] == result.rows == rows + 100

@@ -142,8 +142,8 @@ def test_a_number_finds_the_value_that_is_it_and_where_two_are_neither() -> None
         "x",
         None,
     ]
-    expected = ["0.100", "0.100", "0.100", "4", "7", "9007199254740993.00", "9007199254740992", "x", None]
-    assert prices.by_number(pa.array(description)).to_pylist() == expected
+    truth = ["0.100", "0.100", "0.100", "4", "7", "9007199254740993.00", "9007199254740992", "x", None]
+    assert prices.by_number(pa.array(description)).to_pylist() == truth
     sections = Category("c", ("1.1", "1.10"))
     assert sections.by_number(pa.array(["1.10", "1.1", "1.100"])).to_pylist() == ["1.10", "1.1", "1.100"]
     assert prices.by_number(pa.array(["9" * 5000, "1e999999999"])).to_pylist() == ["9" * 5000, "1e999999999"]
@@ -166,9 +166,9 @@ def test_a_decimal_is_the_nearest_double_as_its_text_is() -> None:
 def test_a_word_for_null_is_a_category_where_training_knew_it_as_one() -> None:
     target = Target("t", "classification", ("no", "yes"))
     rows = pa.record_batch({"c": ["None", "NA", "", "a", "b", None]})
-    for typed, expected in ((True, [3, MISSING, MISSING, 2, UNKNOWN, MISSING]), (False, [3, 0, 0, 2, 0, MISSING])):
+    for typed, truth in ((True, [3, MISSING, MISSING, 2, UNKNOWN, MISSING]), (False, [3, 0, 0, 2, 0, MISSING])):
         preparation = Preparation((Category("c", ("a", "None")),), target, null_is_value=typed)
-        np.testing.assert_array_equal(preparation.apply(rows)["categorical"][:, 0], expected)
+        np.testing.assert_array_equal(preparation.apply(rows)["categorical"][:, 0], truth)
     again = Preparation.from_json({**preparation.to_json(), "null_values": ["?"]})
     assert (again.null_is_value, again.null_values) == (False, ("?",))
     description = preparation.to_json()

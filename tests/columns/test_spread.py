@@ -53,12 +53,12 @@ def test_a_few_values_are_ranked_exactly_and_nulls_and_infinities_are_left_out()
 
 def test_a_spread_kept_as_json_goes_on_as_if_it_had_not_been() -> None:
     values = np.random.default_rng(3).normal(size=150_000)
-    whole, kept = spread_of(values, 20_000), spread_of(values[:100_000], 20_000)
-    kept = Spread.from_json(json.loads(json.dumps(kept.to_json())))
+    whole, part = spread_of(values, 20_000), spread_of(values[:100_000], 20_000)
+    part = Spread.from_json(json.loads(json.dumps(part.to_json())))
     for at in range(100_000, 150_000, 20_000):
-        kept.merge(Spread.of(pa.array(values[at : at + 20_000])))
-    assert kept.quantiles(SHARES).tolist() == whole.quantiles(SHARES).tolist()
-    assert (kept.mean, kept.squares) == (whole.mean, whole.squares)
+        part.merge(Spread.of(pa.array(values[at : at + 20_000])))
+    assert part.quantiles(SHARES).tolist() == whole.quantiles(SHARES).tolist()
+    assert (part.mean, part.squares) == (whole.mean, whole.squares)
 
 
 def test_counts_are_pandas_own_with_ties_by_name() -> None:
@@ -67,9 +67,9 @@ def test_counts_are_pandas_own_with_ties_by_name() -> None:
     counts = Counts()
     for at in range(0, len(texts), 3000):
         counts.add(counts_of(pa.array(texts[at : at + 3000], pa.string())))
-    expected = texts.value_counts().rename_axis("value").reset_index(name="n")
-    expected = expected[expected["n"] >= 3].sort_values(["n", "value"], ascending=[False, True])
-    assert counts.most_common(3, 500) == expected["value"].head(500).tolist()
+    truth = texts.value_counts().rename_axis("value").reset_index(name="n")
+    truth = truth[truth["n"] >= 3].sort_values(["n", "value"], ascending=[False, True])
+    assert counts.most_common(3, 500) == truth["value"].head(500).tolist()
     whole = counts.whole().to_pandas().set_index("value")["count"]
     assert whole.to_dict() == texts.value_counts().to_dict()
 

@@ -22,10 +22,10 @@ EXACT = ("rows", "nulls", "infinite", "finite", "min", "max", "counts", "frequen
 
 
 def summarised(kind: str, parts: Sequence[pa.Array]) -> Summary:
-    made = column_type(kind).summary("x")
+    result = column_type(kind).summary("x")
     for part in parts:
-        made.update(part)
-    return made
+        result.update(part)
+    return result
 
 
 def random_numbers(seed: int) -> np.ndarray:
@@ -42,20 +42,20 @@ def random_numbers(seed: int) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(15))
 def test_a_summary_of_numbers_says_what_numpy_says(seed: int) -> None:
     values = random_numbers(seed)
-    made = summarised("numeric", [pa.array(values, from_pandas=True)])
+    result = summarised("numeric", [pa.array(values, from_pandas=True)])
     finite = values[np.isfinite(values)]
-    assert (made.rows, made.nulls) == (len(values), int(np.isnan(values).sum()))
-    assert (made.infinite, made.finite) == (int(np.isinf(values).sum()), len(finite))
+    assert (result.rows, result.nulls) == (len(values), int(np.isnan(values).sum()))
+    assert (result.infinite, result.finite) == (int(np.isinf(values).sum()), len(finite))
     if not len(finite):
-        assert (made.mean, made.std, made.min, made.max, made.distinct) == (None, None, None, None, 0)
+        assert (result.mean, result.std, result.min, result.max, result.distinct) == (None, None, None, None, 0)
         return
-    assert (made.min, made.max) == (finite.min(), finite.max())
-    assert made.mean == pytest.approx(finite.mean(), rel=1e-12)
-    assert made.std == pytest.approx(finite.std(), rel=1e-12)
+    assert (result.min, result.max) == (finite.min(), finite.max())
+    assert result.mean == pytest.approx(finite.mean(), rel=1e-12)
+    assert result.std == pytest.approx(finite.std(), rel=1e-12)
     distinct = len(set(finite.tolist()))
-    assert made.distinct == pytest.approx(distinct, rel=0.06 if distinct >= HASHES else 0)
+    assert result.distinct == pytest.approx(distinct, rel=0.06 if distinct >= HASHES else 0)
     ordered, shares = np.sort(finite), np.linspace(0, 1, 101)
-    at = made.quantiles(list(shares))
+    at = result.quantiles(list(shares))
     assert (at[0], at[-1]) == (ordered[0], ordered[-1])
     assert (np.searchsorted(ordered, at) / len(finite) <= shares + 0.002).all()
     assert (np.searchsorted(ordered, at, side="right") / len(finite) >= shares - 0.002).all()
@@ -83,21 +83,21 @@ def test_numbers_are_hashed_as_pandas_hashes_them() -> None:
 def test_a_summary_of_texts_says_what_pandas_says(kind: str, seed: int, coded: bool) -> None:
     column = texts(seed)
     array = pa.array(column, pa.string(), from_pandas=True)
-    made = summarised(kind, [array.dictionary_encode() if coded else array])
+    result = summarised(kind, [array.dictionary_encode() if coded else array])
     counts = column.value_counts()
-    assert (made.rows, made.nulls) == (len(column), int(column.isna().sum()))
-    assert made.distinct == len(counts)
-    assert made.counts is not None
-    assert list(made.counts.items()) == sorted(made.counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    assert sorted(made.counts.values()) == sorted(counts)
-    assert [n for _, n in made.frequent] == counts.head(20).tolist()
-    short = {value: n for value, n in made.counts.items() if kind == "categorical" or len(value) < 200}
+    assert (result.rows, result.nulls) == (len(column), int(column.isna().sum()))
+    assert result.distinct == len(counts)
+    assert result.counts is not None
+    assert list(result.counts.items()) == sorted(result.counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    assert sorted(result.counts.values()) == sorted(counts)
+    assert [n for _, n in result.frequent] == counts.head(20).tolist()
+    short = {value: n for value, n in result.counts.items() if kind == "categorical" or len(value) < 200}
     assert short == {value: n for value, n in counts.items() if value in short}
     if kind == "text" and len(counts):
         lengths = column.dropna().str.len()
-        assert (made.min, made.max, made.longest) == (lengths.min(), lengths.max(), lengths.max())
-        assert made.characters == lengths.sum()
-        assert made.std == pytest.approx(lengths.std(ddof=0), rel=1e-12)
+        assert (result.min, result.max, result.longest) == (lengths.min(), lengths.max(), lengths.max())
+        assert result.characters == lengths.sum()
+        assert result.std == pytest.approx(lengths.std(ddof=0), rel=1e-12)
 
 
 def columns() -> list[tuple[str, pa.Array]]:
@@ -132,11 +132,11 @@ def test_parts_merge_to_the_same_counts_in_any_grouping(kind: str, column: pa.Ar
 @pytest.mark.parametrize(("kind", "column"), columns())
 def test_blocks_that_threads_summarise_apart_give_the_same_to_the_bit(kind: str, column: pa.Array) -> None:
     blocks = [column.slice(start, 700) for start in range(0, len(column), 700)]
-    made = column_type(kind).summary("x")
+    result = column_type(kind).summary("x")
     with ThreadPoolExecutor(4) as pool:
-        for part in pool.map(made.apart, blocks):
-            made.merge(part)
-    assert made.to_json() == summarised(kind, blocks).to_json()
+        for part in pool.map(result.apart, blocks):
+            result.merge(part)
+    assert result.to_json() == summarised(kind, blocks).to_json()
 
 
 def test_one_huge_value_leaves_moments_finite_and_is_said() -> None:
@@ -144,8 +144,8 @@ def test_one_huge_value_leaves_moments_finite_and_is_said() -> None:
     for huge in (1e200, -1.7e308):
         blocks = [rng.normal(size=1000) for _ in range(5)]
         blocks[2][17] = huge
-        made = summarised("numeric", [pa.array(block) for block in blocks])
-        for one in (made, read_summary(json.loads(json.dumps(made.to_json())))):
+        result = summarised("numeric", [pa.array(block) for block in blocks])
+        for one in (result, read_summary(json.loads(json.dumps(result.to_json())))):
             assert one.mean == pytest.approx(huge / 5000)
             assert one.sum_of_squares == LARGEST
             assert one.std is not None
@@ -160,14 +160,14 @@ def test_one_huge_value_leaves_moments_finite_and_is_said() -> None:
 def test_of_very_many_texts_the_most_frequent_stay_and_the_number_is_estimated(kind: str) -> None:
     rare = [f"row {i}" for i in range(2 * EXACT_VALUES)]
     blocks = [pa.array([*rare[start : start + 20_000], *["often"] * 5000]) for start in range(0, len(rare), 20_000)]
-    made = summarised(kind, blocks)
+    result = summarised(kind, blocks)
     halves = summarised(kind, blocks[:4])
     halves.merge(read_summary(json.loads(json.dumps(summarised(kind, blocks[4:]).to_json(heavy=None)))))
-    for one in (made, halves):
+    for one in (result, halves):
         assert one.counts is None
         assert one.distinct == pytest.approx(len(rare) + 1, rel=0.06)
         assert one.frequent[0] == ("often", 50_000)
-    assert made.distinct == halves.distinct
+    assert result.distinct == halves.distinct
 
 
 def test_a_profile_of_an_earlier_form_is_read() -> None:
@@ -177,7 +177,7 @@ def test_a_profile_of_an_earlier_form_is_read() -> None:
         **{"std": 1.9, "values": {}, "heavy": {}, "hashes": "AQAAAAAAAAACAAAAAAAAAAMAAAAAAAAA"},
         "sketch": "BQEPAEAGCAADAAAAAAAAAEAGAQA9BgAAexSuR+F6BMBSuB6F61EAQOF6FK5H4do/exSuR+F6BMBSuB6F61EAQA==",
     }
-    made = read_summary(earlier)
-    assert (made.rows, made.finite, made.distinct, float(made.quantiles([0.5])[0])) == (5, 3, 3, 0.42)
+    result = read_summary(earlier)
+    assert (result.rows, result.finite, result.distinct, float(result.quantiles([0.5])[0])) == (5, 3, 3, 0.42)
     named = {**earlier, "kind": "categorical", "values": {"b": 2, "a": 2}, "sketch": None, "hashes": ""}
     assert read_summary(named).frequent == [("a", 2), ("b", 2)]

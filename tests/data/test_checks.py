@@ -277,10 +277,10 @@ def test_a_sample_does_not_depend_on_which_blocks_were_begun_before_others_were_
     for block in [sample.block(chunk) for chunk in table.chunks(rows=70)]:  # all begun before the first is added
         sample.add(block)
     few = sample.frame(5, among)
-    expected = _sampled(table, 5, among).frame(5)
+    truth = _sampled(table, 5, among).frame(5)
     assert few is not None
-    assert expected is not None
-    pd.testing.assert_frame_equal(few, expected)
+    assert truth is not None
+    pd.testing.assert_frame_equal(few, truth)
     assert sample.frame(50, among) is None, "some of the 50 least were left out"
 
 

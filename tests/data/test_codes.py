@@ -108,14 +108,14 @@ def summaries(path: Path, **data: Any) -> list[Any]:
     sample = Sample(names, rows=100)
     rows = run(table, [profiler, hashes, metrics, sample], 2, block_rows=BLOCK)
     values = [metrics.value(one, rows, names) for one in REQUESTS]
-    kept = sample.frame(100)
-    assert kept is not None
+    frame = sample.frame(100)
+    assert frame is not None
     return [
         profiler.profile().to_json(),
         hashes.values.tolist(),
         hashes.of(1).tolist(),
         repr(values),
-        kept.astype("string").fillna("missing").to_numpy().tolist(),
+        frame.astype("string").fillna("missing").to_numpy().tolist(),
     ]
 
 
@@ -193,8 +193,8 @@ def test_a_dictionary_that_has_a_text_twice_is_not_trusted(tmp_path: Path) -> No
     content = content.replace(b"aa2", b"aa1", 1).replace(b"parquet-cpp-arrow", b"another-writer-of")
     path.write_bytes(content)
     batches = read_batches(str(path), "parquet", CsvOptions(), None, 8, codes=["town"])
-    expected = [word.replace("aa2", "aa1") for word in words]
-    assert [text for batch in batches for text in batch.column("town").to_pylist()] == expected
+    truth = [word.replace("aa2", "aa1") for word in words]
+    assert [text for batch in batches for text in batch.column("town").to_pylist()] == truth
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -206,14 +206,14 @@ def test_blocks_end_before_their_texts_are_too_long_wherever_the_file_ends_its_o
     coded = pa.record_batch({"a": pa.DictionaryArray.from_arrays(codes, texts), "n": np.arange(rows)})
     plain = decoded(coded)
     lengths = [len(text or "") for text in plain.column("a").to_pylist()]
-    expected, total = list[list[int]](), 0
+    truth, total = list[list[int]](), 0
     for row, length in enumerate(lengths):  # the obvious way: row by row
-        if not expected or len(expected[-1]) == most or total + length > size:
-            expected.append([])
+        if not truth or len(truth[-1]) == most or total + length > size:
+            truth.append([])
             total = 0
-        expected[-1].append(row)
+        truth[-1].append(row)
         total += length
     for batch in (coded, plain):
         cuts = np.sort(rng.integers(0, rows + 1, 5)).tolist()
         parts = [batch.slice(a, b - a) for a, b in zip([0, *cuts], [*cuts, rows], strict=True)]
-        assert [one.column("n").to_pylist() for one in even(iter(parts), most, size)] == expected
+        assert [one.column("n").to_pylist() for one in even(iter(parts), most, size)] == truth

@@ -53,10 +53,10 @@ def test_a_project_with_a_secret_in_an_address_is_refused_without_repeating_it(r
     (root / "conf" / "p.yaml").write_text(YAML.format(task="classification", source=source))
     with pytest.raises(
         ConfigError, match=r"^conf/p\.yaml: data\.source must hold no credentials, but .*; use "
-    ) as caught:
+    ) as error:
         load_project("p", root)
-    assert SECRET not in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1
+    assert SECRET not in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("source", HOLD_NONE)
@@ -80,6 +80,6 @@ def test_no_other_road_takes_a_secret_either(root: Path, monkeypatch: pytest.Mon
     with pytest.raises(ConfigError, match="--data must hold no credentials"):
         find_files(address, root, "--data")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://user:{SECRET}@host")
-    with pytest.raises(ConfigError, match="use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD") as caught:
+    with pytest.raises(ConfigError, match="use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD") as error:
         tracking_uri(root)
-    assert SECRET not in str(caught.value)
+    assert SECRET not in str(error.value)

@@ -43,7 +43,7 @@ def texts(root: Path, count: int = 60) -> Path:
     return folder
 
 
-def held(documents_read: Documents) -> dict[str, str]:
+def texts_of(documents_read: Documents) -> dict[str, str]:
     return {document.text: split for split, document in documents_read.parts()}
 
 
@@ -111,7 +111,7 @@ def test_documents_that_hold_nothing_are_left_out_and_counted(tmp_path: Path) ->
     report = examined(tmp_path)
     assert report.failures == []
     assert report.warnings == ["documents should hold text, but 2 hold none and are left out"]
-    assert len(held(documents(tmp_path, {"source": "texts"}))) == 60
+    assert len(texts_of(documents(tmp_path, {"source": "texts"}))) == 60
 
 
 def test_a_column_of_nothing_is_refused(tmp_path: Path) -> None:
@@ -123,10 +123,10 @@ def test_a_column_of_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_documents_stay_whole_and_in_their_part_when_others_come(tmp_path: Path) -> None:
     path = texts(tmp_path)
-    before = held(documents(tmp_path, {"source": "texts"}))
+    before = texts_of(documents(tmp_path, {"source": "texts"}))
     assert set(before.values()) == set(SPLITS)
     (path / "new.txt").write_text("more")
-    after = held(documents(tmp_path, {"source": "texts"}))
+    after = texts_of(documents(tmp_path, {"source": "texts"}))
     assert {text: after[text] for text in before} == before
 
 
@@ -145,7 +145,7 @@ def test_a_column_of_a_table_holds_documents_as_files_do(tmp_path: Path, form: s
         frame.to_json(path, orient="records", lines=True)
     documents_read = documents(tmp_path, {"source": path.name, "features": {"body": "text"}, "keys": ["page"]})
     files = documents(tmp_path, {"source": "texts"})
-    assert held(documents_read) == held(files)
+    assert texts_of(documents_read) == texts_of(files)
     assert [document.name for _, document in documents_read.each()] == [document.name for _, document in files.each()]
 
 

@@ -55,9 +55,9 @@ def profile_of(root: Path) -> Profile:
     return profile_by_file(table(root), root, root / "profiles")
 
 
-def check_same(profile: Profile, wanted: Profile) -> None:
-    assert profile.rows == wanted.rows
-    for name, column in wanted.columns.items():
+def check_same(profile: Profile, truth: Profile) -> None:
+    assert profile.rows == truth.rows
+    for name, column in truth.columns.items():
         other = profile.columns[name]
         for exact in ("rows", "nulls", "infinite", "distinct", "counts", "frequent", "min", "max", "characters"):
             assert getattr(other, exact) == getattr(column, exact), (name, exact)
@@ -89,14 +89,14 @@ def test_reading_a_kept_profile_loses_nothing(tmp_path: Path) -> None:
 def test_a_damaged_profile_is_made_anew(tmp_path: Path, reads: list[str]) -> None:
     write(tmp_path, "a.parquet", 0)
     profile_of(tmp_path)
-    (kept,) = (tmp_path / "profiles").iterdir()
-    whole = kept.read_text()
+    (path,) = (tmp_path / "profiles").iterdir()
+    whole = path.read_text()
     for damaged in (whole[: len(whole) // 2], whole.replace('"rows": 3000', '"rows": 3001'), "[]"):
-        kept.write_text(damaged)
+        path.write_text(damaged)
         reads.clear()
         check_same(profile_of(tmp_path), profile_table(table(tmp_path)))
         assert reads == ["a.parquet"] * 2
-    assert kept.read_text().count('"rows": 3000') == whole.count('"rows": 3000')
+    assert path.read_text().count('"rows": 3000') == whole.count('"rows": 3000')
 
 
 def test_a_write_that_is_cut_off_leaves_no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,11 +45,11 @@ def test_names_of_folders_are_columns_in_training_and_for_one_file_to_score(tmp_
     (tmp_path / "conf").mkdir()
     for month in ("1", "2", "10", "__HIVE_DEFAULT_PARTITION__"):
         write(tmp_path / "rows", month, suffix, frame())
-    made = draft("rows", "y", None, tmp_path)
+    result = draft("rows", "y", None, tmp_path)
     project = load_project("rows", tmp_path)
     assert project.data.features == {"x": "numeric", "month": "numeric"}
     assert project.data.ignore == {"shop": "always a b"}
-    assert "read from the names of folders: month, shop" in made.decisions
+    assert "read from the names of folders: month, shop" in result.decisions
     assert stages.check("rows", tmp_path, [], Silent()).passed
     months = pa.chunked_array(
         [c.batch.column("month") for c in open_table(project.data, project.task, tmp_path).chunks(["month"])]

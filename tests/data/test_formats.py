@@ -74,12 +74,12 @@ def test_what_was_profiled_before_a_corrupt_row_group_is_not_read_again(
     for number in range(10, 90):
         pq.write_table(numbers(100, number), rows / f"{number}.parquet", row_group_size=10, compression="zstd")
     whole = (rows / "88.parquet").read_bytes()
-    expected = profile_by_file(opened(rows, {"a": "numeric"}), tmp_path, tmp_path / "another")
+    truth = profile_by_file(opened(rows, {"a": "numeric"}), tmp_path, tmp_path / "another")
     damage(rows / "88.parquet", 9, "a")
     with pytest.raises(DataError, match=r"88\.parquet must be whole and readable, but row group 10 of 10 "):
         profile_by_file(opened(rows, {"a": "numeric"}), tmp_path, folder)
-    kept = len(list(folder.glob("*.json")))
-    assert kept >= 1  # all but the few that are read ahead
+    count = len(list(folder.glob("*.json")))
+    assert count >= 1  # all but the few that are read ahead
     (rows / "88.parquet").write_bytes(whole)
     files = []
 
@@ -88,8 +88,8 @@ def test_what_was_profiled_before_a_corrupt_row_group_is_not_read_again(
         return read_batches(file, *arguments, **options)
 
     monkeypatch.setattr(source, "read_batches", counted)
-    assert profile_by_file(opened(rows, {"a": "numeric"}), tmp_path, folder).rows == expected.rows == 8000
-    assert len(files) == 80 - kept
+    assert profile_by_file(opened(rows, {"a": "numeric"}), tmp_path, folder).rows == truth.rows == 8000
+    assert len(files) == 80 - count
 
 
 def test_a_number_beyond_all_others_leaves_finite_moments_and_is_said() -> None:
@@ -212,6 +212,6 @@ def test_digests_of_many_files_are_those_of_each(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.csv"
         path.write_bytes(str(number).encode() * 100)
         files.append(str(path))
-    expected = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files}
-    assert file_digests(files, tmp_path) == expected
-    assert file_digests(files, tmp_path) == expected, "from the cache"
+    truth = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files}
+    assert file_digests(files, tmp_path) == truth
+    assert file_digests(files, tmp_path) == truth, "from the cache"

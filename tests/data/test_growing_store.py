@@ -114,17 +114,19 @@ def test_what_is_fitted_to_stated_files_prepares_the_new_file_alone(
     first = prepare(root, SPLITS["random"], takes, fitted_on="2024-0[123]*")
     write(root, 5)
     reads.clear()
-    grown = prepare(root, SPLITS["random"], takes, fitted_on="2024-0[123]*")
+    store_grown = prepare(root, SPLITS["random"], takes, fitted_on="2024-0[123]*")
     assert {name for name, _ in reads} == {"2024-05.parquet"}
-    assert (grown / "preparation.json").read_bytes() == (first / "preparation.json").read_bytes()
-    assert contents(grown) == from_nothing(root, tmp_path / "other", SPLITS["random"], takes, fitted_on="2024-0[123]*")
+    assert (store_grown / "preparation.json").read_bytes() == (first / "preparation.json").read_bytes()
+    assert contents(store_grown) == from_nothing(
+        root, tmp_path / "other", SPLITS["random"], takes, fitted_on="2024-0[123]*"
+    )
 
     only_three = tmp_path / "three"
     (only_three / "rows").mkdir(parents=True)
     for month in range(1, 4):
         shutil.copy(root / "rows" / f"2024-{month:02}.parquet", only_three / "rows")
     assert (prepare(only_three, SPLITS["random"], takes) / "preparation.json").read_bytes() == (
-        grown / "preparation.json"
+        store_grown / "preparation.json"
     ).read_bytes(), "the rows of the stated files decide alone"
 
 
@@ -136,8 +138,8 @@ def test_bins_are_fitted_to_stated_files_too(tmp_path: Path) -> None:
     settings = {"fitted_on": "2024-0[12]*", "bins": 8}
     prepare(root, SPLITS["random"], set(), **settings)
     write(root, 4)
-    grown = prepare(root, SPLITS["random"], set(), **settings)
-    assert contents(grown) == from_nothing(root, tmp_path / "other", SPLITS["random"], set(), **settings)
+    store_grown = prepare(root, SPLITS["random"], set(), **settings)
+    assert contents(store_grown) == from_nothing(root, tmp_path / "other", SPLITS["random"], set(), **settings)
 
 
 def test_stated_files_that_are_none_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -165,8 +167,8 @@ def test_what_was_kept_and_is_damaged_is_computed_again(tmp_path: Path, place: i
         file.write_bytes(content)
     assert not any(map(is_whole, files))
     write(root, 4)
-    grown = prepare(root, SPLITS["stratified"], set())
-    assert contents(grown) == from_nothing(root, tmp_path / "other", SPLITS["stratified"], set())
+    store_grown = prepare(root, SPLITS["stratified"], set())
+    assert contents(store_grown) == from_nothing(root, tmp_path / "other", SPLITS["stratified"], set())
     assert all(map(is_whole, (root / "kept").iterdir()))
 
 
@@ -179,8 +181,10 @@ def test_a_damaged_earlier_store_is_not_gone_on_with(tmp_path: Path) -> None:
     numeric = first / "train" / "numeric.npy"
     numeric.write_bytes(numeric.read_bytes()[:-4] + b"abcd")
     write(root, 3)
-    grown = prepare(root, SPLITS["random"], set(), fitted_on="2024-01*")
-    assert contents(grown) == from_nothing(root, tmp_path / "other", SPLITS["random"], set(), fitted_on="2024-01*")
+    store_grown = prepare(root, SPLITS["random"], set(), fitted_on="2024-01*")
+    assert contents(store_grown) == from_nothing(
+        root, tmp_path / "other", SPLITS["random"], set(), fitted_on="2024-01*"
+    )
 
 
 def test_what_is_kept_is_bounded_by_removing_the_oldest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,8 +192,8 @@ def test_what_is_kept_is_bounded_by_removing_the_oldest(tmp_path: Path, monkeypa
     for month in range(1, 5):
         write(tmp_path, month)
     prepare(tmp_path, SPLITS["random"], set())
-    cache = [path.stat().st_size for path in (tmp_path / "kept").glob("*.hashes")]
-    assert 0 < sum(cache) <= 9_000
+    sizes = [path.stat().st_size for path in (tmp_path / "kept").glob("*.hashes")]
+    assert 0 < sum(sizes) <= 9_000
 
 
 @pytest.mark.parametrize("rows", [3, 4, 5, 20, 300])
@@ -241,6 +245,6 @@ def test_parts_of_slices_are_those_of_all_rows_at_once(
 @pytest.mark.parametrize("most", [1, 7, 50, 10_000])
 def test_the_lowest_hashes_are_those_of_all_different_ones(most: int) -> None:
     random = np.random.default_rng(most)
-    hashes, chosen = random.integers(0, 300, 1_000).astype(np.uint64), random.random(1_000) < 0.8
-    np.testing.assert_array_equal(learnt_rows._lowest(hashes, chosen, most), np.unique(hashes[chosen])[:most])
+    hashes, eligible = random.integers(0, 300, 1_000).astype(np.uint64), random.random(1_000) < 0.8
+    np.testing.assert_array_equal(learnt_rows._lowest(hashes, eligible, most), np.unique(hashes[eligible])[:most])
     np.testing.assert_array_equal(learnt_rows._lowest(hashes, None, most), np.unique(hashes)[:most])

@@ -105,14 +105,14 @@ def contents(store: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def undisturbed(rows: Path) -> dict[str, bytes]:
-    done = prepare(rows / "undisturbed", "never", threads=1)
-    assert done.returncode == 0, done.stderr
-    return contents(Path(done.stdout.strip()))
+    outcome = prepare(rows / "undisturbed", "never", threads=1)
+    assert outcome.returncode == 0, outcome.stderr
+    return contents(Path(outcome.stdout.strip()))
 
 
 def test_the_number_of_threads_changes_no_byte(rows: Path, undisturbed: dict[str, bytes]) -> None:
-    done = prepare(rows / "threads", "never", threads=3)
-    assert contents(Path(done.stdout.strip())) == undisturbed, done.stderr
+    outcome = prepare(rows / "threads", "never", threads=3)
+    assert contents(Path(outcome.stdout.strip())) == undisturbed, outcome.stderr
 
 
 @pytest.mark.parametrize("moment", ["fitting 3", "filling 7", "unsaved 3", "saving 4", "end 1"])
@@ -126,9 +126,9 @@ def test_it_goes_on_after_the_rows_that_are_on_disk(rows: Path, undisturbed: dic
     for name in ("computed.txt", "fitted.txt"):
         (folder / name).unlink(missing_ok=True)
 
-    done = prepare(folder, "never")
-    assert done.returncode == 0, done.stderr
-    path = Path(done.stdout.strip())
+    outcome = prepare(folder, "never")
+    assert outcome.returncode == 0, outcome.stderr
+    path = Path(outcome.stdout.strip())
     assert contents(path) == undisturbed
     assert list(path.parent.iterdir()) == [path]
     first_rows = [int(line) for line in (folder / "computed.txt").read_text().split()] if moment != "end 1" else []
@@ -146,9 +146,9 @@ def test_blocks_may_end_elsewhere_than_in_the_process_that_was_killed(
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     (partial,) = (folder / "prepared").glob(".*.partial")
     assert json.loads((partial / NAME).read_text())["rows"] % 370, "a block must be cut"
-    done = prepare(folder, "never", block_rows=370)
-    assert done.returncode == 0, done.stderr
-    path = Path(done.stdout.strip())
+    outcome = prepare(folder, "never", block_rows=370)
+    assert outcome.returncode == 0, outcome.stderr
+    path = Path(outcome.stdout.strip())
     own, other = contents(path), dict(undisturbed)
     for store in (own, other):
         store.pop("checksums.json"), store.pop(NAME)

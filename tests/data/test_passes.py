@@ -140,16 +140,16 @@ def test_an_error_of_the_first_block_comes_before_one_of_reading_the_second(tmp_
 
 def test_few_blocks_wait_however_slow_the_adding_is(tmp_path: Path) -> None:
     class Slow(Collection):
-        begun = 0
+        count = 0
         most = 0
 
         def block(self, chunk: Chunk) -> tuple[int, int, list[float], str]:
-            self.begun += 1
+            self.count += 1
             return super().block(chunk)
 
         def add(self, partial: tuple[int, int, list[float], str]) -> None:
             time.sleep(0.002)
-            self.most = max(self.most, self.begun - len(self.places))
+            self.most = max(self.most, self.count - len(self.places))
             super().add(partial)
 
     one = Slow()

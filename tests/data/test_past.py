@@ -16,8 +16,8 @@ HORIZON = 3
 
 
 def past_of(**settings: object) -> Past:
-    chosen = {"groups": ("shop",), "step": "1 day", "horizon": HORIZON, "lags": (3, 7), "windows": (4,), **settings}
-    return Past(SeriesConfig.model_validate(chosen), "day", "y", {"day": "date", "shop": "categorical"}, ("price",))
+    options = {"groups": ("shop",), "step": "1 day", "horizon": HORIZON, "lags": (3, 7), "windows": (4,), **settings}
+    return Past(SeriesConfig.model_validate(options), "day", "y", {"day": "date", "shop": "categorical"}, ("price",))
 
 
 def sales(days: int = 40, shops: str = "abc") -> pd.DataFrame:
@@ -33,7 +33,7 @@ def batch_of(table: pd.DataFrame) -> pa.RecordBatch:
     return pa.RecordBatch.from_pandas(table.astype({"shop": object}), preserve_index=False)
 
 
-def made(past: Past, table: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.DataFrame:
+def past_columns(past: Past, table: pd.DataFrame, history: pd.DataFrame | None = None) -> pd.DataFrame:
     """The columns of the past of the rows ``table``, where ``history`` is what came before."""
     earlier = Earlier.of(past, [batch_of(table if history is None else history)])
     return earlier.extended(batch_of(table)).to_pandas()[list(past.names)]
@@ -43,7 +43,7 @@ def test_lags_and_windows_of_whole_series_are_those_of_pandas() -> None:
     table, past = sales(), past_of()
     ordered = table.sort_values("day").groupby("shop")
     windows = ordered.y.transform(lambda y: y.shift(HORIZON).rolling(4).mean())
-    expected = {
+    truth = {
         "y 3 days before": ordered.y.shift(3),
         "y 7 days before": ordered.y.shift(7),
         "price 3 days before": ordered.price.shift(3),
@@ -52,9 +52,9 @@ def test_lags_and_windows_of_whole_series_are_those_of_pandas() -> None:
         "y min of 4 until 3 days before": ordered.y.transform(lambda y: y.shift(HORIZON).rolling(4).min()),
         "y max of 4 until 3 days before": ordered.y.transform(lambda y: y.shift(HORIZON).rolling(4).max()),
     }
-    answer = made(past, table)
-    assert list(answer) == list(expected)
-    for name, column in expected.items():
+    answer = past_columns(past, table)
+    assert list(answer) == list(truth)
+    for name, column in truth.items():
         np.testing.assert_allclose(answer[name], column.reindex(table.index), rtol=1e-12, err_msg=name)
 
 
@@ -71,21 +71,21 @@ def test_in_a_gap_the_newest_known_value_counts_until_it_is_too_old() -> None:
     table.loc[np.random.default_rng(3).random(len(table)) < 0.3, "y"] = np.nan
     days = table.day - pd.Timestamp("2024-01-01")
     table = table[~((table.shop == "a") & days.between("12 days", "25 days"))].reset_index(drop=True)
-    answer = made(past_of(), table)
+    answer = past_columns(past_of(), table)
     for lag in (3, 7):
-        expected = [slow(table, row, lag) for row in table.index]
-        np.testing.assert_array_equal(answer[f"y {lag} days before"], expected)
+        truth = [slow(table, row, lag) for row in table.index]
+        np.testing.assert_array_equal(answer[f"y {lag} days before"], truth)
         assert np.isnan(answer.loc[table.day > "2024-01-12", f"y {lag} days before"]).any()
 
 
 def test_no_target_newer_than_the_horizon_changes_what_a_row_is_given() -> None:
     table, past = sales(), past_of(lags=None, windows=None)
-    before, row = made(past, table), table.index[(table.day == "2024-02-05") & (table.shop == "b")][0]
+    before, row = past_columns(past, table), table.index[(table.day == "2024-02-05") & (table.shop == "b")][0]
     unknown = table.day > table.day[row] - pd.Timedelta(days=HORIZON)
     changed = table.assign(y=np.where(unknown, 1e6, table.y), price=np.where(unknown, 1e6, table.price))
-    pd.testing.assert_series_equal(made(past, changed).loc[row], before.loc[row])
+    pd.testing.assert_series_equal(past_columns(past, changed).loc[row], before.loc[row])
     newest_known = changed.assign(y=np.where(table.day >= table.day[row] - pd.Timedelta(days=HORIZON), 1e6, table.y))
-    assert (made(past, newest_known).loc[row] != before.loc[row]).sum() > 3
+    assert (past_columns(past, newest_known).loc[row] != before.loc[row]).sum() > 3
 
 
 @pytest.mark.parametrize("gaps", [0.0, 0.3], ids=["whole", "with gaps"])
@@ -94,15 +94,15 @@ def test_rows_that_follow_have_the_same_past_from_the_kept_history_as_from_all_r
 ) -> None:
     table, past = sales(60, "abcd"), past_of(lags=None, windows=None)
     table = table[np.random.default_rng(4).random(len(table)) >= gaps].reset_index(drop=True)
-    whole = made(past, table)
+    whole = past_columns(past, table)
     is_new = table.day > "2024-02-10"
     old = Earlier.of(past, [batch_of(table[~is_new])])
     old.write(tmp_path)
-    kept = Earlier.read(past, tmp_path)
+    earlier = Earlier.read(past, tmp_path)
     if not gaps:
-        assert len(kept.history.moments) < (~is_new).sum()
+        assert len(earlier.history.moments) < (~is_new).sum()
     later = batch_of(table[is_new])
-    answer = kept.followed_by(past.rows(later)).extended(later).to_pandas()[list(past.names)]
+    answer = earlier.followed_by(past.rows(later)).extended(later).to_pandas()[list(past.names)]
     pd.testing.assert_frame_equal(answer, whole[is_new].reset_index(drop=True), check_exact=True)
 
 
@@ -112,23 +112,23 @@ def test_rows_that_come_again_count_once_and_what_they_say_of_a_moment_holds() -
     again = table.assign(y=np.where(table.day < "2024-01-20", table.y + 1, np.nan))
     answer = earlier.followed_by(past.rows(batch_of(again))).extended(batch_of(table)).to_pandas()
     corrected = table.assign(y=again.y.fillna(table.y))
-    pd.testing.assert_frame_equal(answer[list(past.names)], made(past, corrected))
+    pd.testing.assert_frame_equal(answer[list(past.names)], past_columns(past, corrected))
 
 
 def test_a_series_seen_first_a_row_without_a_moment_and_a_horizon_beyond_all_rows_have_no_past() -> None:
     table, past = sales(), past_of()
     strange = table.head(6).assign(shop="new", y=np.nan, day=pd.Timestamp("2024-02-10").as_unit("us"))
-    assert made(past, strange, history=table).isna().all(axis=None)
+    assert past_columns(past, strange, history=table).isna().all(axis=None)
     timeless = table.head(6).assign(day=pd.Series(pd.NaT, range(6), dtype="datetime64[us]"))
-    assert made(past, timeless, history=table).isna().all(axis=None)
-    assert made(past_of(horizon=50, lags=None, windows=None), table).isna().all(axis=None)
-    assert made(past, table.head(3), history=table.head(0)).isna().all(axis=None)
+    assert past_columns(past, timeless, history=table).isna().all(axis=None)
+    assert past_columns(past_of(horizon=50, lags=None, windows=None), table).isna().all(axis=None)
+    assert past_columns(past, table.head(3), history=table.head(0)).isna().all(axis=None)
 
 
 def test_moments_that_occur_twice_are_taken_in_the_order_of_the_rows() -> None:
     table = sales(30, "a").sort_values("day", ignore_index=True)
     table = pd.concat([table, table.iloc[[10]].assign(y=5.0)], ignore_index=True)
-    answer = made(past_of(), table).set_axis(table.day)
+    answer = past_columns(past_of(), table).set_axis(table.day)
     assert answer.loc["2024-01-14", "y 3 days before"] == 5.0
     newest = [table.y[8], table.y[9], table.y[10], 5.0]
     assert answer.loc["2024-01-14", "y mean of 4 until 3 days before"] == pytest.approx(np.mean(newest))

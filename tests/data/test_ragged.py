@@ -71,11 +71,11 @@ def test_rows_are_taken_in_any_order_and_more_than_once() -> None:
 @pytest.mark.parametrize("rows", [[[1, 2, 3, 4, 5], [6], []], [[], []]], ids=["some", "all empty"])
 def test_a_padded_row_is_alone_what_it_is_among_others(rows: list[list[int]]) -> None:
     padded = PaddedRows.of(Ragged.of(rows), 3)
-    expected = [(row + [0] * 3)[:3] for row in rows]
+    truth = [(row + [0] * 3)[:3] for row in rows]
     gathered = np.ones((len(rows), 3), np.int32)
     padded.gather(np.arange(len(rows)), gathered)
-    assert padded[0 : len(rows)].tolist() == gathered.tolist() == expected
-    assert [padded[i].tolist() for i in range(len(rows))] == expected
+    assert padded[0 : len(rows)].tolist() == gathered.tolist() == truth
+    assert [padded[i].tolist() for i in range(len(rows))] == truth
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.uint16, np.float32])
@@ -143,8 +143,8 @@ def test_a_tokenizer_is_trained_on_texts_from_all_rows_where_they_are_too_many(
     texts = pa.array([f"text {n:04}" for n in range(1000)])
     for start, stop in ((0, 3), (3, 500), (500, 501), (501, 1000)):
         fitter.update(texts.slice(start, stop - start), texts)
-    kept = [int(text.split()[1]) for text in fitter._texts]
-    assert kept == list(range(0, 1000, 64))
+    numbers = [int(text.split()[1]) for text in fitter._texts]
+    assert numbers == list(range(0, 1000, 64))
     assert fitter.finish() is not None
 
 
@@ -176,9 +176,9 @@ def test_a_store_holds_the_tokens_of_every_row_and_is_named_after_how_they_are_m
     table = pa.concat_tables(pa.Table.from_batches([chunk.batch]) for chunk in division[0].table.chunks())
     for part, split in enumerate(SPLITS):
         rows = table.filter(pa.array(division[0].parts == part)).combine_chunks().to_batches()[0]
-        expected = store.preparation.ragged(rows)["tokens_0"]
-        assert lists_of(store.ragged(split)["tokens_0"]) == lists_of(expected)
-        assert len(store.arrays(split)["numeric"]) == len(expected)
+        truth = store.preparation.ragged(rows)["tokens_0"]
+        assert lists_of(store.ragged(split)["tokens_0"]) == lists_of(truth)
+        assert len(store.arrays(split)["numeric"]) == len(truth)
     assert store.preparation.inputs().tokens == (store.preparation.by_ragged["tokens_0"].vocabulary,)
     assert [one.column for one in store.preparation.columns] == ["x", "note"]
     other = PrepareConfig(tokens=TokensConfig(vocabulary=301))

@@ -53,10 +53,10 @@ BAD = {
 def test_a_bad_line_is_said_in_one_line_with_its_number(tmp_path: Path, name: str) -> None:
     content, text = BAD[name]
     (tmp_path / "x.jsonl").write_bytes(b'{"a": 1}\n' + content + b"\n")
-    with pytest.raises(DataError, match=f"^x.jsonl: {text}") as caught:
+    with pytest.raises(DataError, match=f"^x.jsonl: {text}") as error:
         rows(tmp_path / "x.jsonl", ["a"])
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 300
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 300
 
 
 def test_nested_values_are_no_single_values(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_nested_values_are_no_single_values(tmp_path: Path) -> None:
 def test_a_csv_line_that_is_too_long_is_one_line(tmp_path: Path) -> None:
     for content in (b"a,b\n1," + b"x" * 30_000_000 + b"\n", b"a" * 200_000 + b",b\n1,2\n"):
         (tmp_path / "x.csv").write_bytes(content)
-        with pytest.raises(DataError, match="x.csv") as caught:
+        with pytest.raises(DataError, match="x.csv") as error:
             list(read_batches(str(tmp_path / "x.csv"), "csv", CsvOptions(), None, 1000))
-        assert "\n" not in str(caught.value)
-        assert len(str(caught.value)) < 300
+        assert "\n" not in str(error.value)
+        assert len(str(error.value)) < 300

@@ -54,7 +54,7 @@ def test_the_newest_known_value_is_that_of_the_slow_obvious_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "count", "expected"),
+    ("step", "count", "truth"),
     [
         ("15 minutes", 2, "2024-03-31 11:30"),
         ("1 day", 7, "2024-03-24 12:00"),
@@ -63,9 +63,9 @@ def test_the_newest_known_value_is_that_of_the_slow_obvious_version() -> None:
         ("1 year", 2, "2022-03-31 12:00"),
     ],
 )
-def test_a_step_back_is_one_of_the_clock_or_of_the_calendar(step: str, count: int, expected: str) -> None:
+def test_a_step_back_is_one_of_the_clock_or_of_the_calendar(step: str, count: int, truth: str) -> None:
     (there,) = SeriesConfig(step=step).earlier(micros(pd.DatetimeIndex(["2024-03-31 12:00"])), count)
-    assert there == np.datetime64(expected)
+    assert there == np.datetime64(truth)
 
 
 def test_the_season_is_the_newest_one_that_is_known_at_the_horizon() -> None:
@@ -208,7 +208,7 @@ def test_a_wave_of_the_day_is_learnt_from_the_moments_alone_and_the_baselines_le
     forecasts = exam.baselines(["linear", "boosting", "naive"])
     newest = table[-len(exam.target) :]
     np.testing.assert_array_equal(exam.slices["when: weekday"], newest.when.dt.day_of_week)
-    r2 = {name: r2_score(exam.target, made.prediction) for name, made in forecasts.items()}
+    r2 = {name: r2_score(exam.target, forecast.prediction) for name, forecast in forecasts.items()}
     assert min(r2["linear"], r2["boosting"]) > 0.97 > r2["naive"]
 
 

@@ -61,11 +61,11 @@ def write(frame: pd.DataFrame, path: Path) -> Path:
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.csv.gz", "x.jsonl", "x.arrow"])
 def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     file_rows = rows(opened(write(FRAME, tmp_path / name), tmp_path))
-    expected = [
+    truth = [
         {k: None if pd.isna(v) else v.to_pydatetime() if isinstance(v, pd.Timestamp) else v for k, v in row.items()}
         for row in FRAME.to_dict("records")
     ]
-    assert file_rows == expected
+    assert file_rows == truth
 
 
 def test_a_folder_is_read_in_the_order_of_its_names_and_chunks_know_their_place(tmp_path: Path) -> None:
@@ -153,9 +153,9 @@ CSV = "n,c,d,t,y\n1,a,2024-01-01,x,no\n2,b,2024-01-02,y,yes\n"
 def test_a_broken_csv_is_one_clear_line(tmp_path: Path, content: bytes, line: str) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=line) as caught:
+    with pytest.raises(DataError, match=line) as error:
         rows(opened(path, tmp_path))
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error.value)
 
 
 def test_another_encoding_delimiter_and_null_can_be_stated(tmp_path: Path) -> None:
@@ -175,9 +175,9 @@ def test_another_encoding_delimiter_and_null_can_be_stated(tmp_path: Path) -> No
 def test_a_truncated_parquet_is_one_clear_line(tmp_path: Path, cut: int) -> None:
     path = write(FRAME, tmp_path / "x.parquet")
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(DataError, match="x.parquet must be whole and readable, but") as caught:
+    with pytest.raises(DataError, match="x.parquet must be whole and readable, but") as error:
         rows(opened(path, tmp_path))
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_parquet_damaged_inside_is_one_clear_line(tmp_path: Path) -> None:

@@ -181,10 +181,10 @@ def test_numbers_are_imputed_and_scaled_as_scikit_learn_does_from_training_rows_
     train = frame[parts == TRAIN]
     present = train["x"].dropna()
     # Mean and spread are those of the known values; the median comes from a sketch with a rank error below 0.2 %.
-    expected = StandardScaler().fit(present.to_numpy()[:, None]).transform(frame[["x"]].to_numpy())[:, 0]
+    truth = StandardScaler().fit(present.to_numpy()[:, None]).transform(frame[["x"]].to_numpy())[:, 0]
     names = [prepared.name for _, prepared in preparation.by_array["numeric"]]
     here = frame["x"].notna().to_numpy()
-    np.testing.assert_allclose(prepared[here, names.index("x")], expected[here], rtol=1e-5)
+    np.testing.assert_allclose(prepared[here, names.index("x")], truth[here], rtol=1e-5)
     number = preparation.columns[0]
     assert isinstance(number, Number)
     filled = number.fill
@@ -201,8 +201,8 @@ def test_the_quantile_scale_equals_scikit_learns(frame: pd.DataFrame, tmp_path: 
     present = frame["x"][parts == TRAIN].dropna().to_numpy()[:, None]
     trusted = QuantileTransformer(n_quantiles=len(present), output_distribution="normal").fit(present)
     here = frame["x"].notna().to_numpy()
-    expected = trusted.transform(frame.loc[here, ["x"]].to_numpy())[:, 0]
-    np.testing.assert_allclose(prepared[here], expected, atol=0.05)
+    truth = trusted.transform(frame.loc[here, ["x"]].to_numpy())[:, 0]
+    np.testing.assert_allclose(prepared[here], truth, atol=0.05)
 
 
 def test_categories_have_buckets_for_the_unknown_and_the_missing(frame: pd.DataFrame, tmp_path: Path) -> None:
@@ -297,10 +297,10 @@ def test_a_store_holds_what_applying_the_preparation_gives_and_is_made_once(
     assert again.path == store.path
     for name, part in (("train", TRAIN), ("validation", VALIDATION), ("test", TEST)):
         rows = frame[parts == part]
-        expected = store.preparation.apply(pa.RecordBatch.from_pandas(rows[list(KINDS)], preserve_index=False))
+        truth = store.preparation.apply(pa.RecordBatch.from_pandas(rows[list(KINDS)], preserve_index=False))
         arrays = store.arrays(name)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(arrays["numeric"], expected["numeric"])
-        np.testing.assert_array_equal(arrays["categorical"], expected["categorical"])
+        np.testing.assert_array_equal(arrays["numeric"], truth["numeric"])
+        np.testing.assert_array_equal(arrays["categorical"], truth["categorical"])
         np.testing.assert_array_equal(arrays["target"], (rows["y"] == "yes").astype(int))
     raw = store.raw_test().to_pandas()
     assert raw["who"].tolist() == frame["who"][parts == TEST].tolist()

@@ -84,11 +84,11 @@ def test_the_store_holds_every_part_and_is_used_again(tmp_path: Path) -> None:
     store, reused = make_document_store(tmp_path / "prepared", documents, prepare, 8)
     assert not reused
     for split in SPLITS:
-        held = [d.text for s, d in documents.parts() if s == split]
+        texts = [d.text for s, d in documents.parts() if s == split]
         tokens = store.tokens(split)
         assert tokens.dtype == np.uint16
-        assert store.preparation.documents.reader.decode(tokens.tolist()) == "".join(held)
-        assert (tokens == 0).sum() == len(held) == store.rows[split]
+        assert store.preparation.documents.reader.decode(tokens.tolist()) == "".join(texts)
+        assert (tokens == 0).sum() == len(texts) == store.rows[split]
     assert list(store.test_documents()) == [d.text for s, d in documents.parts() if s == "test"]
     assert make_document_store(tmp_path / "prepared", documents, prepare, 8)[1]
 
@@ -148,8 +148,8 @@ def test_windows_are_neighbours_and_the_target_is_the_next_token() -> None:
 @pytest.mark.parametrize("start", [0, 1, 14])
 def test_any_step_of_a_text_can_be_the_first(start: int) -> None:
     windows = [batch["tokens"] for batch in batches().epoch(3, start)]
-    expected = [batch["tokens"] for batch in batches().epoch(3)][start:]
-    assert all(torch.equal(a, b) for a, b in zip(windows, expected, strict=True))
+    truth = [batch["tokens"] for batch in batches().epoch(3)][start:]
+    assert all(torch.equal(a, b) for a, b in zip(windows, truth, strict=True))
     assert not torch.equal(windows[0], next(iter(batches(1).epoch(3, start)))["tokens"])
 
 

@@ -33,10 +33,10 @@ def path(tmp_path: Path) -> Path:
     """Prefect's database of a project, with 500 rows."""
     path = tmp_path / ".prefect" / "prefect.db"
     path.parent.mkdir()
-    return made(path)
+    return make(path)
 
 
-def made(path: Path) -> Path:
+def make(path: Path) -> Path:
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE alembic_version (version_num TEXT)")
         database.execute("INSERT INTO alembic_version VALUES ('a')")
@@ -157,7 +157,7 @@ def test_a_damaged_backup_is_passed_over_for_an_older_one(path: Path, tmp_path: 
 
 
 def test_where_every_backup_is_damaged_the_rows_that_can_be_read_are_saved(path: Path, tmp_path: Path) -> None:
-    other = made(tmp_path / "other.db")
+    other = make(tmp_path / "other.db")
     overwrite(other, 0, 100)
     back_up(other, tmp_path, "damaged", 1_000)
     page_of_zeros(path)
@@ -229,13 +229,13 @@ def test_nobody_serves_a_database_while_it_is_mended(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page_of_zeros(path)
-    held: list[bool] = []
+    is_held: list[bool] = []
     save = databases.save
 
     def looking(*files: Any) -> bool:
-        held.extend(locks.is_held(path.with_name(name)) for name in ("up.lock", "temporary.start"))
+        is_held.extend(locks.is_held(path.with_name(name)) for name in ("up.lock", "temporary.start"))
         return save(*files)
 
     monkeypatch.setattr(databases, "save", looking)
     databases.mend(tmp_path, "prefect", path)
-    assert held == [True, True]
+    assert is_held == [True, True]

@@ -179,8 +179,8 @@ def test_a_lost_database_without_a_backup_is_begun_anew_and_the_line_says_what_t
     assert "deliver the runs in data/runs/ to it: versions, aliases and decisions that cannot be read are lost" in line
     assert "unless you put a backup into backups/ first" in line
     assert_mended(project, "mlflow.db")
-    shown = {row.name for row in tracking.list_runs(project.root, "rows")}
-    assert {"champion", "rows-dead", "rows-later"} < shown
+    names = {row.name for row in tracking.list_runs(project.root, "rows")}
+    assert {"champion", "rows-dead", "rows-later"} < names
     with pytest.raises(HeadwayError, match="rows has no champion yet. .*headway run rows"):
         tracking.version_of(project.root, "rows")
 
@@ -316,12 +316,12 @@ def test_looking_finishes_no_decision_and_does_not_choose_who_takes_over_before(
     shutil.rmtree(project.run("champion").bundle)
     flip(bundle / "weights.safetensors")
     record = decisions.DecisionRecord("promotion", "1", "2", "1", "better", "a person", 0.0)
-    begun = intent.Intent(decisions.new_key(9), record, "1").to_json()
-    client.set_registered_model_tag("rows", intent.TAG, begun)
+    values = intent.Intent(decisions.new_key(9), record, "1").to_json()
+    client.set_registered_model_tag("rows", intent.TAG, values)
     aliases = client.get_registered_model("rows").aliases
     assert [line for line in lines_of(project) if "a decision about rows is unfinished" in line] == lines_of(project)
     model = client.get_registered_model("rows")
-    assert (model.aliases, model.tags[intent.TAG]) == (aliases, begun)
+    assert (model.aliases, model.tags[intent.TAG]) == (aliases, values)
     doctor.mend(project.root)
     assert str(client.get_model_version_by_alias("rows", "champion").version) == "1"
 
@@ -403,11 +403,11 @@ def test_an_error_that_nobody_thought_of_is_a_line_and_hides_no_other_finding(
 def test_what_others_depend_on_is_mended_before_anything_is_done_about_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base, done = tmp_path / "base", []
+    base, acts = tmp_path / "base", []
 
     def dependent(root: Path) -> Iterator[Finding]:
         if not base.exists():
-            yield Finding("no copy is there", root / "file", "give it up", partial(done.append, "given up"))
+            yield Finding("no copy is there", root / "file", "give it up", partial(acts.append, "given up"))
 
     def first(_: Path) -> Iterator[Finding]:
         if not base.exists():
@@ -415,7 +415,7 @@ def test_what_others_depend_on_is_mended_before_anything_is_done_about_them(
 
     monkeypatch.setattr(doctor, "CHECKS", (dependent, first))
     report = doctor.mend(tmp_path)
-    assert ([one.where for one in report.mended], report.left, done) == ([base], (), [])
+    assert ([one.where for one in report.mended], report.left, acts) == ([base], (), [])
 
 
 def test_a_run_that_came_to_its_end_and_could_not_say_so_is_not_called_killed(killed: WholeProject) -> None:

@@ -54,10 +54,10 @@ def holder(case: Planted, request: pytest.FixtureRequest) -> WholeProject:
 
 def refusal(call: Callable[[], object]) -> str:
     """The one line by which Headway refuses."""
-    with pytest.raises(HeadwayError) as caught:
+    with pytest.raises(HeadwayError) as error:
         call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
 @pytest.mark.parametrize("case", DEAD_RUNS, ids=str)
@@ -112,15 +112,15 @@ def test_a_damaged_journal_is_read_and_continued_behind_its_last_whole_event(
 @pytest.mark.parametrize("case", CHECKPOINTS, ids=str)
 def test_a_training_goes_on_from_the_checkpoint_before_a_damaged_one(project: WholeProject, case: Planted) -> None:
     run, count = project.run("dead"), int(case.file)
-    kept = sorted(run.checkpoints.glob("step-*.safetensors"), reverse=True)
-    for path in kept[:count]:
+    checkpoints = sorted(run.checkpoints.glob("step-*.safetensors"), reverse=True)
+    for path in checkpoints[:count]:
         case.plant(path)
     messages: list[str] = []
     checkpoint = load_newest(run.checkpoints, messages.append)
     assert len(messages) == count
-    assert kept[0].name in messages[0]
-    assert (checkpoint is None) == (count == len(kept))
-    assert_mended(project, kept[0].name)
+    assert checkpoints[0].name in messages[0]
+    assert (checkpoint is None) == (count == len(checkpoints))
+    assert_mended(project, checkpoints[0].name)
 
 
 @pytest.mark.parametrize("case", CHAMPIONS, ids=str)

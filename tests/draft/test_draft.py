@@ -69,9 +69,9 @@ def _write(frame: pd.DataFrame, path: Path) -> Path:
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl", "arrow"])
 def test_a_draft_of_each_format_loads_and_has_the_roles_that_a_person_would_give(root: Path, ending: str) -> None:
     _write(_frame(), root / f"customers.{ending}")
-    made = draft(f"customers.{ending}", "churned", None, root)
+    result = draft(f"customers.{ending}", "churned", None, root)
     project = load_project("customers", root)
-    assert made.path == root / "conf" / "customers.yaml"
+    assert result.path == root / "conf" / "customers.yaml"
     assert (project.task, project.data.positive, project.data.keys) == ("classification", "yes", ("customer_id",))
     assert project.data.source == f"customers.{ending}"
     assert project.data.features == {
@@ -84,9 +84,9 @@ def test_a_draft_of_each_format_loads_and_has_the_roles_that_a_person_would_give
         "note": "text",
     }
     assert project.data.ignore == {"nothing": "missing in every row", "same": "always x"}
-    assert "# by: time" in made.text
+    assert "# by: time" in result.text
     for column in _frame().columns.drop("churned"):
-        assert sum(line.startswith(f"{column}: ") for line in made.decisions) == 1
+        assert sum(line.startswith(f"{column}: ") for line in result.decisions) == 1
 
 
 def test_the_drafted_expectations_hold_on_the_rows_they_were_drafted_from(root: Path) -> None:
@@ -103,11 +103,11 @@ def test_the_drafted_expectations_hold_on_the_rows_they_were_drafted_from(root: 
 
 @pytest.mark.skipif(not DATASETS.exists(), reason="the data sets are not here")
 def test_the_counts_that_add_up_to_the_rentals_are_left_out(root: Path) -> None:
-    made = draft(str(DATASETS / "bike_sharing" / "hour.csv"), "cnt", "bikes", root)
+    result = draft(str(DATASETS / "bike_sharing" / "hour.csv"), "cnt", "bikes", root)
     data = load_project("bikes", root).data
     assert set(data.ignore) == {"casual", "registered"}
     assert data.keys == ("instant",)
-    assert any("casual + registered = cnt" in line for line in made.decisions)
+    assert any("casual + registered = cnt" in line for line in result.decisions)
 
 
 @pytest.mark.skipif(not DATASETS.exists(), reason="the data sets are not here")
@@ -181,16 +181,16 @@ def test_a_table_gets_trees_and_a_linear_model_unless_it_has_very_many_classes(
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"amount": rng.normal(size=600).round(3), "kind": rng.choice(["x", "y"], 600)})
     frame["label"] = [f"c{number % classes}" for number in range(600)]
-    made = draft(str(_write(frame, root / "goods.csv")), "label", "goods", root)
+    result = draft(str(_write(frame, root / "goods.csv")), "label", "goods", root)
     assert load_project("goods", root).model.name == model
-    assert [line.split(",")[0] for line in made.decisions if line.startswith("model")] == [f"model: {model}"]
+    assert [line.split(",")[0] for line in result.decisions if line.startswith("model")] == [f"model: {model}"]
 
 
 def test_another_model_is_one_setting_of_init_away(root: Path) -> None:
     choices = Choices(settings=("model=tabm",))
-    made = draft(str(_write(_frame(), root / "customers.csv")), "churned", None, root, choices)
+    result = draft(str(_write(_frame(), root / "customers.csv")), "churned", None, root, choices)
     assert load_project("customers", root).model.name == "tabm"
-    assert "ensemble" not in made.text + " ".join(made.decisions)
+    assert "ensemble" not in result.text + " ".join(result.decisions)
 
 
 def test_many_classes_get_a_model_whose_time_does_not_grow_with_them_and_that_reads_a_text_well() -> None:
@@ -219,10 +219,10 @@ def test_semicolons_are_noticed(root: Path) -> None:
 )
 def test_a_target_that_cannot_be_learnt_is_refused_in_one_line(root: Path, target: str, reason: str) -> None:
     _write(_frame(), root / "customers.csv")
-    with pytest.raises(HeadwayError) as caught:
+    with pytest.raises(HeadwayError) as error:
         draft("customers.csv", target, None, root)
-    assert reason in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
     assert not list((root / "conf").iterdir())
 
 
@@ -249,6 +249,6 @@ def test_bounds_are_wider_and_round() -> None:
 def test_a_table_that_repeats_itself_gets_a_project_that_runs_and_is_told_so(root: Path, datasets: Path) -> None:
     rows = (datasets / "sms_spam" / "SMSSpamCollection").read_text(encoding="utf-8")
     (root / "spam.tsv").write_text("label\ttext\n" + rows, encoding="utf-8")
-    made = draft("spam.tsv", "label", None, root)
-    assert any("rows occur more than once" in decision for decision in made.decisions)
+    result = draft("spam.tsv", "label", None, root)
+    assert any("rows occur more than once" in decision for decision in result.decisions)
     assert stages.check("spam", root, [], Silent()).passed is True

@@ -100,7 +100,7 @@ PLAIN: dict[str, Callable[[], bytes]] = {
 }
 
 
-def made(root: Path, name: str, content: bytes, target: str = "y", choices: Choices | None = None) -> tuple[str, ...]:
+def make(root: Path, name: str, content: bytes, target: str = "y", choices: Choices | None = None) -> tuple[str, ...]:
     (root / "conf").mkdir(exist_ok=True)
     (root / name).write_bytes(content)
     return draft(name, target, "t", root, choices).decisions
@@ -115,11 +115,11 @@ def rows_of(root: Path, name: str = "t") -> pd.DataFrame:
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_table_is_the_same_in_whatever_file_it_comes(tmp_path: Path, name: str) -> None:
-    made(tmp_path, name, PLAIN[name]())
+    make(tmp_path, name, PLAIN[name]())
     data = load_project("t", tmp_path).data
     assert data.features == {"größe": "numeric", "stadt": "categorical", "n": "numeric"}
-    expected = table().astype({"n": float, "y": str})
-    pd.testing.assert_frame_equal(rows_of(tmp_path), expected, check_dtype=False)
+    truth = table().astype({"n": float, "y": str})
+    pd.testing.assert_frame_equal(rows_of(tmp_path), truth, check_dtype=False)
 
 
 def test_a_quoted_name_keeps_its_spaces_and_a_line_that_lacks_a_value_is_told_as_it_stands(
@@ -127,7 +127,7 @@ def test_a_quoted_name_keeps_its_spaces_and_a_line_that_lacks_a_value_is_told_as
 ) -> None:
     lines = [f'{i % 9}.{i}   {i}\t "the  car {i % 7}"  {"yes" if i % 2 else "no"}' for i in range(200)]
     content = "\n".join(["mpg   weight  name  y ", *lines]).encode()
-    made(tmp_path, "cars.data", content)
+    make(tmp_path, "cars.data", content)
     csv = load_project("t", tmp_path).data.csv
     assert csv.delimiter == "spaces"
     monkeypatch.setattr(delimiters, "BYTES", 7)  # pieces that end within a line
@@ -140,7 +140,7 @@ def test_a_quoted_name_keeps_its_spaces_and_a_line_that_lacks_a_value_is_told_as
 
 
 def test_new_rows_of_a_format_that_their_name_does_not_say_are_read_by_their_content(tmp_path: Path) -> None:
-    made(tmp_path, "really_parquet.csv", parquet())
+    make(tmp_path, "really_parquet.csv", parquet())
     data = load_project("t", tmp_path).data
     for name, content, form in (
         ("new.csv", parquet(), "parquet"),
@@ -154,7 +154,7 @@ def test_new_rows_of_a_format_that_their_name_does_not_say_are_read_by_their_con
 
 
 def test_objects_in_json_are_columns_and_a_request_may_hold_them_too(tmp_path: Path) -> None:
-    made(tmp_path, "nested.json", nested())
+    make(tmp_path, "nested.json", nested())
     data = load_project("t", tmp_path).data
     assert data.features == {"place.stadt": "categorical", "place.at.größe": "numeric", "n": "numeric"}
     assert data.ignore == {"tags": "holds lists or mappings, not single values"}
@@ -174,7 +174,7 @@ def test_objects_in_json_are_columns_and_a_request_may_hold_them_too(tmp_path: P
 def test_json_that_is_one_object_is_refused_by_where_its_rows_are(tmp_path: Path, content: object, line: str) -> None:
     for indent in (None, 1):
         with pytest.raises(HeadwayError, match=line):
-            made(tmp_path, "x.json", json.dumps(content, indent=indent).encode())
+            make(tmp_path, "x.json", json.dumps(content, indent=indent).encode())
 
 
 def test_without_a_line_of_names_columns_are_numbered_or_named_by_people(tmp_path: Path) -> None:
@@ -182,12 +182,12 @@ def test_without_a_line_of_names_columns_are_numbered_or_named_by_people(tmp_pat
     with pytest.raises(
         HeadwayError, match=r"no line of names: the columns are column_1 \(.*name them with --header a,b,c"
     ):
-        made(tmp_path, "x.data", content)
-    lines = made(tmp_path, "x.data", content, "column_4")
+        make(tmp_path, "x.data", content)
+    lines = make(tmp_path, "x.data", content, "column_4")
     assert any("no line of names; in the first row column_1 is " in line for line in lines)
     assert len(rows_of(tmp_path)) == ROWS
     (tmp_path / "conf" / "t.yaml").unlink()
-    made(tmp_path, "x.data", content, "y", Choices(header="größe,stadt,n,y"))
+    make(tmp_path, "x.data", content, "y", Choices(header="größe,stadt,n,y"))
     assert load_project("t", tmp_path).data.features == {
         "größe": "numeric",
         "stadt": "categorical",
@@ -204,7 +204,7 @@ def test_words_alone_are_a_line_of_names_unless_they_come_again_and_so_are_years
 
 
 def test_a_name_in_quotes_with_a_line_break_is_one_name(tmp_path: Path) -> None:
-    made(tmp_path, "x.csv", text().replace("größe".encode(), '"größe\r\n(m)"'.encode(), 1))
+    make(tmp_path, "x.csv", text().replace("größe".encode(), '"größe\r\n(m)"'.encode(), 1))
     frame = rows_of(tmp_path)
     assert len(frame) == ROWS
     assert "größe\r\n(m)" in frame.columns
@@ -229,7 +229,7 @@ def test_russian_and_japanese_files_are_read_in_their_encodings(tmp_path: Path) 
         ("shift_jis", ["東京都庁", "大阪市内", "京都市内"]),
     ):
         frame = table().rename(columns={"größe": "x"}).assign(stadt=[words[n % 3] for n in range(ROWS)])
-        made(tmp_path, f"{encoding}.csv", frame.to_csv(index=False).encode(encoding))
+        make(tmp_path, f"{encoding}.csv", frame.to_csv(index=False).encode(encoding))
         assert set(rows_of(tmp_path)["stadt"]) == set(words)
         (tmp_path / "conf" / "t.yaml").unlink()
 
@@ -247,7 +247,7 @@ def test_what_people_set_is_written_into_the_draft(tmp_path: Path) -> None:
         "split.by=random",
         "prepare.tokens.most=9",
     )
-    made(tmp_path, "x.csv", frame.to_csv(index=False).encode(), choices=Choices(settings=settings))
+    make(tmp_path, "x.csv", frame.to_csv(index=False).encode(), choices=Choices(settings=settings))
     project = load_project("t", tmp_path)
     assert (project.model.name, project.train.seed, project.split.by, project.prepare.tokens.most) == (
         "boosting",

@@ -24,9 +24,9 @@ def _draft(root: Path, target: str, **columns: object) -> tuple[list[str], dict[
     """What is asked, and what is set aside; what init wrote passes check."""
     (root / "conf").mkdir(exist_ok=True)
     pd.DataFrame(columns).to_csv(root / "rows.csv", index=False)
-    made = draft("rows.csv", target, None, root)
+    result = draft("rows.csv", target, None, root)
     assert stages.check("rows", root, [], Silent()).passed
-    return [line for line in made.decisions if line.startswith("question: ")], load_project("rows", root).data.ignore
+    return [line for line in result.decisions if line.startswith("question: ")], load_project("rows", root).data.ignore
 
 
 def test_an_honest_column_that_decides_the_target_is_kept_and_asked_about_with_the_line_to_edit(tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ def test_files_named_train_and_test_divide_the_rows(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": X, "sold": SOLD})
     frame[:500].to_csv(tmp_path / "rows" / "train.csv", index=False)
     frame[500:].to_csv(tmp_path / "rows" / "my_test.csv", index=False)
-    made = draft("rows", "sold", None, tmp_path)
+    result = draft("rows", "sold", None, tmp_path)
     assert (project := load_project("rows", tmp_path)).split.test_files == "*test*"
     assert project.split.by == "files"
-    assert any(line.startswith("split: the files *test* are the test, by their names") for line in made.decisions)
+    assert any(line.startswith("split: the files *test* are the test, by their names") for line in result.decisions)
 
 
 def test_rows_that_differ_in_a_key_are_no_copies(tmp_path: Path) -> None:

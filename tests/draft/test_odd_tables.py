@@ -70,7 +70,7 @@ TABLES: dict[str, pd.DataFrame] = {
 }
 
 
-def made(root: Path, name: str) -> Draft:
+def make(root: Path, name: str) -> Draft:
     (root / "conf").mkdir()
     TABLES[name].to_csv(root / "t.csv", index=False)
     return draft("t.csv", "y", None, root)
@@ -78,7 +78,7 @@ def made(root: Path, name: str) -> Draft:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_what_init_writes_passes_check_and_says_each_thing_in_one_line(tmp_path: Path, name: str) -> None:
-    result = made(tmp_path, name)
+    result = make(tmp_path, name)
     assert stages.check("t", tmp_path, [], Silent()).failures == ()
     assert all(line.isprintable() or not line.count("\n") for line in result.decisions)
 
@@ -119,13 +119,13 @@ def test_whole_numbers_that_a_float_cannot_tell_apart_are_keys_or_codes(tmp_path
 
 
 def test_few_rows_and_rare_classes_are_told_what_cannot_be_known(tmp_path: Path) -> None:
-    decisions = [*made(tmp_path, "twelve rows").decisions]
+    decisions = [*make(tmp_path, "twelve rows").decisions]
     assert (
         "only 12 rows with a target: about 2 of them are the test, so that no figure of a model's quality can be trusted"
         in decisions
     )
     (tmp_path / "other").mkdir()
-    decisions = [*made(tmp_path / "other", "a class of one row").decisions]
+    decisions = [*make(tmp_path / "other", "a class of one row").decisions]
     assert any(line.startswith("1 of 3 classes have fewer than 10 rows, such as c with 1") for line in decisions)
 
 
@@ -133,7 +133,7 @@ def test_classes_that_are_spelt_in_several_ways_are_counted_as_one(tmp_path: Pat
     for name, positive in (("a target in several words", "yes"), ("a target as 1 and 1.0", "1")):
         root = tmp_path / positive
         root.mkdir()
-        assert made(root, name).decisions[0].startswith("task: classification, since y has 2 different values")
+        assert make(root, name).decisions[0].startswith("task: classification, since y has 2 different values")
         assert load_project("t", root).data.positive == positive
 
 
@@ -151,7 +151,7 @@ def test_classes_that_differ_by_a_full_stop_are_a_question(tmp_path: Path) -> No
 
 
 def test_numbers_whose_squares_are_no_doubles_are_set_aside_or_refused_and_never_a_trace(tmp_path: Path) -> None:
-    made(tmp_path, "beyond a double's squares")
+    make(tmp_path, "beyond a double's squares")
     project = load_project("t", tmp_path)
     assert set(project.data.ignore) == {"c", "d"}
     both = ["data.ignore={}", "data.features={x: numeric, c: numeric, d: numeric}"]

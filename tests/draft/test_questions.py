@@ -27,13 +27,13 @@ def sales(stores: int = 4) -> pd.DataFrame:
 
 def test_several_series_are_asked_about_with_the_line_to_edit(root: Path) -> None:
     sales().to_csv(root / "t.csv", index=False)
-    made = draft("t.csv", "sold", None, root)
+    result = draft("t.csv", "sold", None, root)
     series = load_project("t", root).data.series
     assert series is not None
     assert series.groups == ("store",)
-    (question,) = (line for line in made.decisions if line.startswith("question: does each store have a series"))
+    (question,) = (line for line in result.decisions if line.startswith("question: does each store have a series"))
     number = int(question.split("correct line ")[1].split()[0])
-    assert made.text.splitlines()[number - 1] == "    groups: [store]"
+    assert result.text.splitlines()[number - 1] == "    groups: [store]"
     sales().query("store == 1").to_csv(root / "one.csv", index=False)
     assert not [line for line in draft("one.csv", "sold", None, root).decisions if "question: does each" in line]
 

@@ -46,7 +46,7 @@ def drafted(root: Path, target: str, *settings: str) -> Project:
     return project
 
 
-def expected(project: Project) -> dict[str | None, list[str]]:
+def expectations_of(project: Project) -> dict[str | None, list[str]]:
     """The names of the expectations, by column."""
     names: dict[str | None, list[str]] = {}
     for one in project.validation.expectations:
@@ -57,10 +57,10 @@ def expected(project: Project) -> dict[str | None, list[str]]:
 def test_a_stated_task_has_its_split_its_expectations_and_its_metric(table: Path) -> None:
     numbers = drafted(table, "grade", "task=regression", "data.series=null")
     assert (numbers.split.by, numbers.gate.metric, numbers.gate.margin) == ("random", "rmse", "1%")
-    assert "in_set" not in expected(numbers)["grade"]
+    assert "in_set" not in expectations_of(numbers)["grade"]
     classes = drafted(table, "grade", "task=classification")
     assert (classes.split.by, classes.gate.metric) == ("stratified", "log_loss")
-    assert "in_set" in expected(classes)["grade"]
+    assert "in_set" in expectations_of(classes)["grade"]
 
 
 def test_a_stated_loss_decides_on_the_metric_and_a_stated_metric_on_the_margin(table: Path) -> None:
@@ -130,8 +130,8 @@ def test_a_stated_event_and_weights_of_classes_are_those_of_the_table(table: Pat
 def test_a_setting_that_no_run_can_train_is_one_line_and_nothing_is_written(
     table: Path, target: str, setting: str, line: str
 ) -> None:
-    with pytest.raises(HeadwayError) as caught:
+    with pytest.raises(HeadwayError) as error:
         drafted(table, target, setting)
-    assert line.split(" of at least")[0] in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert line.split(" of at least")[0] in str(error.value)
+    assert "\n" not in str(error.value)
     assert not list((table / "conf").iterdir())

@@ -46,11 +46,11 @@ def fused(factor: float) -> Any:
 
 def sessions(rng: np.random.Generator, count: int, log_ratio: float) -> list[Session]:
     """What two processes give that differ by a per cent or two for life, and by this."""
-    made = []
+    rows = []
     for shift in rng.normal(log_ratio, 0.02, count):
         blocks = np.exp(rng.normal(0, 0.02, (4, 4)) + np.array([0.0, shift, shift, 0.0]))
-        made.append(Session(blocks, (0.1, 0.1), (1.0, 1.0), None, 1.0))
-    return made
+        rows.append(Session(blocks, (0.1, 0.1), (1.0, 1.0), None, 1.0))
+    return rows
 
 
 def chosen_and_measured(rng: np.random.Generator, truth: float, techniques: list[Technique]) -> Findings:
@@ -128,8 +128,8 @@ def test_a_gain_is_confirmed_on_sessions_of_its_own() -> None:
     assert one.time is not None
     assert one.time.value == pytest.approx(0.8, rel=0.05)
     assert one.sessions == len(findings.book.sessions(key_of(0))) >= CONFIRM_LOOKS[0]
-    shown = plain(conclusions(findings))["recommended"]
-    assert shown["time"]["value"] == one.time.value != findings.time("technique/fused optimizer").value
+    recommendation = plain(conclusions(findings))["recommended"]
+    assert recommendation["time"]["value"] == one.time.value != findings.time("technique/fused optimizer").value
 
 
 def test_what_was_confirmed_stays_so_whatever_else_is_measured_later() -> None:
@@ -162,9 +162,9 @@ def test_what_was_lucky_is_not_recommended_and_the_study_says_so() -> None:
     findings = study(bench, ["fused optimizer"])
     assert findings.verdicts() == {"fused optimizer": "helps"}
     assert winner(findings) is None
-    shown = plain(conclusions(findings))["recommended"]
-    assert (shown["names"], shown["fields"], shown["time"]) == ([], {}, None)
-    assert [one["outcome"] for one in shown["confirmations"]] == ["not confirmed"]
+    recommendation = plain(conclusions(findings))["recommended"]
+    assert (recommendation["names"], recommendation["fields"], recommendation["time"]) == ([], {}, None)
+    assert [one["outcome"] for one in recommendation["confirmations"]] == ["not confirmed"]
 
 
 def test_quality_is_confirmed_from_fresh_seeds() -> None:

@@ -79,8 +79,8 @@ def test_the_figures_are_said_in_words() -> None:
 
 
 def test_the_load_is_of_the_whole_machine_of_which_a_study_may_have_a_part() -> None:
-    held = Contention(1, load=3.0, machine=2)
-    assert (held.state, str(held)) == ("quiet", "load 3 on 2 cores")
+    part = Contention(1, load=3.0, machine=2)
+    assert (part.state, str(part)) == ("quiet", "load 3 on 2 cores")
     assert Contention(1, load=4.0, machine=2).state == "unusable"
 
 

@@ -107,11 +107,13 @@ def test_a_recipe_that_says_more_is_not_written_over(root: Path) -> None:
 
 def test_a_study_of_an_earlier_version_is_shown_and_its_recipe_read(root: Path) -> None:
     """It confirmed nothing, knew nothing of other programs and gave no limits where they were absurd."""
-    kept = json.loads(json.dumps(studied().to_json()))
-    del kept["contention"]
-    kept["recommended"] = {key: kept["recommended"][key] for key in ("names", "time", "fields", "to_target", "quality")}
-    del kept["techniques"][0]["reached"]
-    result = StudyResult.from_json(kept)
+    values = json.loads(json.dumps(studied().to_json()))
+    del values["contention"]
+    values["recommended"] = {
+        key: values["recommended"][key] for key in ("names", "time", "fields", "to_target", "quality")
+    }
+    del values["techniques"][0]["reached"]
+    result = StudyResult.from_json(values)
     assert "not confirmed on fresh samples (a study of an earlier version)" in summary(result)
     run = runs.start(load_project("flowers", root), root)
     write_report(run.path / "effect.html", "flowers", result, {})

@@ -140,9 +140,9 @@ def test_in_a_kept_process_a_variant_begins_as_in_a_new_one(
     lab: tuple[Lab, RunDirectory], gpu_lab: tuple[Lab, RunDirectory]
 ) -> None:
     variants = [variant(lab[1]), variant(lab[1], ema=0.9, learning_rate=0.1), variant(lab[1])]
-    new, kept = ([one.ask(each, "losses", count=6)["losses"] for each in variants] for one in (lab[0], gpu_lab[0]))
-    assert kept == new
-    assert kept[0] == kept[2] != kept[1]
+    new, again = ([one.ask(each, "losses", count=6)["losses"] for each in variants] for one in (lab[0], gpu_lab[0]))
+    assert again == new
+    assert again[0] == again[2] != again[1]
     ((_, process),) = gpu_lab[0]._waiting_stations
     with pytest.raises(Unsupported):  # it holds no variant while it waits, so that others have the GPU's memory
         process.ask("losses", count=1)

@@ -55,8 +55,8 @@ def test_a_study_that_measured_nothing_has_a_report_too(tmp_path: Path) -> None:
 
 def test_a_study_is_read_from_its_file_as_it_was_found(tmp_path: Path) -> None:
     studied().write(tmp_path / "effect.json")
-    kept = json.loads((tmp_path / "effect.json").read_text())
-    assert {"with", "without", "stack", "techniques", "recommended", "curves", "contention"} <= kept.keys()
+    values = json.loads((tmp_path / "effect.json").read_text())
+    assert {"with", "without", "stack", "techniques", "recommended", "curves", "contention"} <= values.keys()
     assert StudyResult.read(tmp_path / "effect.json") == studied()
 
 

@@ -160,11 +160,11 @@ def simulated_session(rng: np.random.Generator, swapped: bool) -> list[float]:
 
 def test_intervals_cover_and_hardly_anything_false_is_called_with_one_baseline_for_all() -> None:
     """Over looks after 2, 4 and 8 sessions, each with its share of the error, as a study takes them."""
-    rng, missed, false, settled = np.random.default_rng(0), 0, 0, 0
+    rng, misses, false, settled = np.random.default_rng(0), 0, 0, 0
     studies = 60
     for _ in range(studies):
         logs = np.array([simulated_session(rng, bool(number % 2)) for number in range(8)]).T
-        outside, called = np.zeros(len(KEYS), bool), False
+        outside, is_called = np.zeros(len(KEYS), bool), False
         for look in (2, 4, 8):
             spread = spread_of([one[:look] for one in logs], correlation(len(KEYS)))
             ratios = [ratio(one[:look], 3, spread) for one in logs]
@@ -173,10 +173,12 @@ def test_intervals_cover_and_hardly_anything_false_is_called_with_one_baseline_f
             ]
             truths = [math.exp(EFFECTS.get(key, 0.0)) for key in KEYS]
             outside |= [not one.low <= truth <= one.high for one, truth in zip(ratios, truths, strict=True)]
-            called |= any(v in ("helps", "hurts") for key, v in zip(KEYS, verdicts, strict=True) if key not in EFFECTS)
-        missed, false = missed + int(outside.sum()), false + called
+            is_called |= any(
+                v in ("helps", "hurts") for key, v in zip(KEYS, verdicts, strict=True) if key not in EFFECTS
+            )
+        misses, false = misses + int(outside.sum()), false + is_called
         settled += (verdicts[0] == "hurts") + (verdicts[1] == "helps")
-    assert missed <= 0.05 * studies * len(KEYS)
+    assert misses <= 0.05 * studies * len(KEYS)
     assert false <= 6  # 5 % of 60, and 1.8 deviations of luck
     assert settled >= 1.6 * studies, "an effect of 5 and one of 10 per cent are mostly found in eight sessions"
 
@@ -193,7 +195,7 @@ def test_a_study_measures_what_shares_a_process_in_one_session() -> None:
     }
 
 
-class Begun:
+class Attempt:
     """Processes that compute nothing: what was begun, and what was waited for, in its order."""
 
     window, warm_up, pair = 0.1, 0.3, 2.0
@@ -216,7 +218,7 @@ class Begun:
 
 
 def test_what_is_compiled_begins_at_once_and_before_the_others_whose_start_it_would_slow_down() -> None:
-    bench = Begun()
+    bench = Attempt()
     own = {name: {"recipe": {"compile": name}, "measure": "step"} for name in ("none", "default", "max-autotune")}
     with contextlib.ExitStack() as stack:
         session = Together(stack, bench, own["none"], {}, own, 20.0, False, random.Random(0))  # pyrefly: ignore

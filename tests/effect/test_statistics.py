@@ -59,12 +59,12 @@ def test_no_pairs_or_one_say_nothing() -> None:
 
 def test_coverage_holds_at_every_look_together_although_processes_differ_for_life() -> None:
     rng, truth = np.random.default_rng(0), math.exp(0.05)
-    missed = 0
+    misses = 0
     for _ in range(300):
         logs = 0.05 + rng.normal(0, 0.018, 32) + np.median(rng.standard_t(3, (32, 4)) * 0.03, 1)
         intervals = [ratio(logs[:n], 4) for n in (4, 8, 16, 32)]
-        missed += any(not one.low <= truth <= one.high for one in intervals)
-    assert missed <= 26  # 5 % of 300, and three deviations of luck
+        misses += any(not one.low <= truth <= one.high for one in intervals)
+    assert misses <= 26  # 5 % of 300, and three deviations of luck
 
 
 @pytest.mark.parametrize("freedom", [4.0, 10.0])
@@ -109,23 +109,23 @@ def test_comparisons_with_one_baseline_count_as_fewer() -> None:
     assert 2 / mean.var() == pytest.approx(spread.pooled, rel=0.05)
 
 
-def _missed(rng: np.random.Generator, deviations: np.ndarray, shared: float) -> tuple[float, bool]:
+def _misses(rng: np.random.Generator, deviations: np.ndarray, shared: float) -> tuple[float, bool]:
     """The share of a study's intervals that miss at any look, and whether it falsely calls an effect where there is none.
 
     ``shared``: the share of the variance that is the baseline's, the same for all techniques of a session.
     """
     baseline, own = rng.normal(0, math.sqrt(shared), 16), math.sqrt(1 - shared)
     pairs = [deviation * (baseline + rng.normal(0, own, 16)) for deviation in deviations]
-    missed, called = np.zeros(len(pairs), bool), False
+    misses, calls = np.zeros(len(pairs), bool), False
     for look in (4, 8, 16):
         so_far = [one[:look] for one in pairs]
         spread = spread_of(so_far)
         intervals = [ratio(one, 3, spread) for one in so_far]
-        missed |= [not one.low <= 1 <= one.high for one in intervals]
+        misses |= [not one.low <= 1 <= one.high for one in intervals]
         corrected = false_discovery([one.p for one in intervals])
         verdicts = [judge_time(one, p) for one, p in zip(intervals, corrected, strict=True)]
-        called |= bool({"helps", "hurts"} & set(verdicts))
-    return float(missed.mean()), called
+        calls |= bool({"helps", "hurts"} & set(verdicts))
+    return float(misses.mean()), calls
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.5])
@@ -134,15 +134,15 @@ def test_moderated_intervals_cover_and_a_study_of_nothing_stays_quiet(freedom: f
     """Whether variances differ much between techniques, some, or not at all; with baselines of their own or one for all."""
     rng = np.random.default_rng(0)
     wide = [np.ones(18) if math.isinf(freedom) else np.sqrt(freedom / rng.chisquare(freedom, 18)) for _ in range(100)]
-    missed, called = zip(*(_missed(rng, 0.05 * deviations, shared) for deviations in wide), strict=True)
-    assert np.mean(missed) <= 0.05
-    assert sum(called) <= 9  # 5 % of 100, and 1.8 deviations of luck
+    misses, calls = zip(*(_misses(rng, 0.05 * deviations, shared) for deviations in wide), strict=True)
+    assert np.mean(misses) <= 0.05
+    assert sum(calls) <= 9  # 5 % of 100, and 1.8 deviations of luck
 
 
 def test_a_comparison_that_is_far_noisier_than_the_others_is_not_called_for_it() -> None:
     rng = np.random.default_rng(0)
-    called = sum(_missed(rng, 0.05 * np.array([10.0] + [1.0] * 17), 0.5)[1] for _ in range(100))
-    assert called <= 9
+    calls = sum(_misses(rng, 0.05 * np.array([10.0] + [1.0] * 17), 0.5)[1] for _ in range(100))
+    assert calls <= 9
 
 
 def test_moderation_settles_with_fewer_pairs() -> None:
@@ -265,15 +265,15 @@ def test_a_look_at_a_product_spends_its_part_of_the_error() -> None:
 
 def test_the_lower_limit_of_a_bound_holds_for_what_it_bounds() -> None:
     """Of trainings that need 1.2 times the passes, those that need more than were made are censored: the limit still covers."""
-    rng, missed, called = np.random.default_rng(0), 0, 0
+    rng, misses, calls = np.random.default_rng(0), 0, 0
     for _ in range(400):
         passes = rng.normal(math.log(1.2), 0.3, 5)
         interval = product(Mean(0.0, 0.01, 30.0), mean_of(np.minimum(passes, 0.4)), bound="below")
-        missed += interval.low > 1.2
-        called += interval.high < 1
+        misses += interval.low > 1.2
+        calls += interval.high < 1
         assert interval.high == math.inf
-    assert missed <= 18  # 2.5 % of 400, and 2.5 deviations of luck
-    assert called == 0, "what only has a lower bound is never called faster"
+    assert misses <= 18  # 2.5 % of 400, and 2.5 deviations of luck
+    assert calls == 0, "what only has a lower bound is never called faster"
     other = product(EXACT, mean_of(np.array([-0.5, -0.6, -0.4])), bound="above")
     assert (other.low, other.p < 0.05) == (0.0, True)
     assert other.high < 1

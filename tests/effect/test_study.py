@@ -44,8 +44,8 @@ def cost(**factors: float) -> Any:
     def of(recipe: Any) -> float:
         value = 1e-4
         for name, factor in factors.items():
-            field, wanted = name.split("__")
-            value *= factor if str(recipe[field]) == wanted else 1.0
+            field, text = name.split("__")
+            value *= factor if str(recipe[field]) == text else 1.0
         return value
 
     return of
@@ -117,14 +117,14 @@ def test_a_stack_is_measured_without_each_and_leaves_out_what_no_longer_helps(tm
     assert {row["name"] for row in plain(conclusions(findings))["without"]} == {"fused optimizer", "resident data"}
 
 
-@pytest.mark.parametrize(("quality", "taken"), [(0.9, ["kept memory", "bf16"]), (0.8, ["kept memory"])])
+@pytest.mark.parametrize(("quality", "names"), [(0.9, ["kept memory", "bf16"]), (0.8, ["kept memory"])])
 def test_what_gains_only_on_the_stack_is_found_there_and_taken_at_equal_quality(
-    tmp_path: Path, quality: float, taken: list[str]
+    tmp_path: Path, quality: float, names: list[str]
 ) -> None:
     def hidden(recipe: Any) -> float:
         """bf16 is hidden behind page faults until memory is kept."""
-        kept, halved = recipe["keep_memory"], recipe["precision"] == "bf16"
-        return 1e-4 * (0.6 if kept and halved else 0.9 if kept else 1.0)
+        is_kept, halved = recipe["keep_memory"], recipe["precision"] == "bf16"
+        return 1e-4 * (0.6 if is_kept and halved else 0.9 if is_kept else 1.0)
 
     bench = Simulated(hidden, quality=lambda r: quality if r["precision"] == "bf16" else 0.9, noise=0.04)
     findings = study(tmp_path, bench, ["kept memory", "bf16", "activation checkpointing"])
@@ -132,8 +132,8 @@ def test_what_gains_only_on_the_stack_is_found_there_and_taken_at_equal_quality(
     assert [t.name for t in stack(findings)] == ["kept memory"]
     assert [row["name"] for row in plain(conclusions(findings))["with"]] == ["bf16"], "what cannot gain is not tried"
     assert plain(conclusions(findings))["with"][0]["time"]["value"] == pytest.approx(0.667, rel=0.05)
-    assert [t.name for t in proven(findings)] == taken
-    if len(taken) > 1:
+    assert [t.name for t in proven(findings)] == names
+    if len(names) > 1:
         assert plain(conclusions(findings))["recommended"]["to_target"]["value"] == pytest.approx(0.6, rel=0.1)
 
 
@@ -302,8 +302,8 @@ def test_where_not_all_can_be_settled_those_are_that_could_gain_the_most(tmp_pat
     """A pair takes 0.8 s here: there is time for a first look at a few of them."""
     names = ["fused optimizer", "foreach optimizer", "resident data", "prefetch", "kept memory", "recorded step"]
     findings = study(tmp_path, Simulated(cost(keep_memory__True=0.5), noise=0.04), names, budget=14.0)
-    begun = [t.name for t in findings.techniques if findings.book.sessions(f"technique/{t.name}")]
-    assert 0 < len(begun) < len(names)
+    some = [t.name for t in findings.techniques if findings.book.sessions(f"technique/{t.name}")]
+    assert 0 < len(some) < len(names)
     assert findings.verdicts()["kept memory"] == "helps"
 
 

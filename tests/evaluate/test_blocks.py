@@ -56,8 +56,8 @@ def test_counts_are_those_of_the_slow_version(vocabulary: int) -> None:
     losses = NGram(train, vocabulary, 3).losses(test)
     for i in range(1, 40):
         order = min(3, i + 1)
-        expected = chances(train.tolist(), test[:i].tolist(), int(test[i]), vocabulary, order)
-        assert losses[i - 1] == pytest.approx(-math.log(expected), rel=1e-9)
+        truth = chances(train.tolist(), test[:i].tolist(), int(test[i]), vocabulary, order)
+        assert losses[i - 1] == pytest.approx(-math.log(truth), rel=1e-9)
 
 
 def test_chances_sum_to_one() -> None:
@@ -84,15 +84,15 @@ def test_bits_a_byte_are_those_of_the_definition() -> None:
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
-    held = 0
+    hits = 0
     for _ in range(150):
         losses = RNG.gamma(2, 0.5, 20_000)
         interval = measured(of_one_text(losses, np.full(20_001, 4)), 200)["loss"]
         low, high = interval.low, interval.high
         assert low is not None
         assert high is not None
-        held += low <= 1.0 <= high
-    assert 0.88 <= held / 150 <= 0.99
+        hits += low <= 1.0 <= high
+    assert 0.88 <= hits / 150 <= 0.99
 
 
 def test_two_models_are_compared_on_the_same_blocks() -> None:

@@ -49,10 +49,10 @@ def make(rows: int, seed: int) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def fitted() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
     train, test = make(4000, 0), make(2000, 1)
-    made = fit_baselines(
+    result = fit_baselines(
         ("trivial", "linear", "boosting"), "classification", train, test, outputs=2, cardinalities=(4, 600), seed=0
     )
-    return train, test, {name: b.prediction for name, b in made.items()}
+    return train, test, {name: b.prediction for name, b in result.items()}
 
 
 def test_the_linear_baseline_is_scikit_learns_usual_pipeline(fitted: tuple[dict[str, np.ndarray], ...]) -> None:
@@ -76,12 +76,12 @@ def test_baselines_of_numbers_are_in_the_targets_own_unit() -> None:
     train, test = make(3000, 2), make(1000, 3)
     for part in (train, test):
         part["target"] = 1000 + 300 * part["numeric"][:, 0].astype(float)
-    made = fit_baselines(
+    baselines = fit_baselines(
         ("trivial", "linear", "boosting"), "regression", train, test, outputs=1, cardinalities=(4, 600), seed=0
     )
-    assert made["trivial"].prediction[0] == pytest.approx(train["target"].mean())
+    assert baselines["trivial"].prediction[0] == pytest.approx(train["target"].mean())
     for name in ("linear", "boosting"):
-        assert np.corrcoef(made[name].prediction, test["target"])[0, 1] > 0.98
+        assert np.corrcoef(baselines[name].prediction, test["target"])[0, 1] > 0.98
 
 
 def test_calibration_bins_and_their_intervals_equal_scikit_learns_and_scipys() -> None:
@@ -108,8 +108,8 @@ def test_slices_cover_every_row_once_and_are_measured_on_their_own_rows() -> Non
     p = rng.random(1000)
     sliced = measure_slices("classification", target, np.stack([1 - p, p], 1), {"name": names}, 200, Units("row", 1000))
     assert sliced["name"]["a"].rows == (names == "a").sum()
-    expected = roc_auc_score(target[names == "a"], p[names == "a"])
-    assert sliced["name"]["a"].metrics["auc"].value == pytest.approx(expected)
+    truth = roc_auc_score(target[names == "a"], p[names == "a"])
+    assert sliced["name"]["a"].metrics["auc"].value == pytest.approx(truth)
 
 
 def test_a_metric_without_a_value_says_why_for_the_model_a_baseline_and_a_slice() -> None:
@@ -182,8 +182,8 @@ def test_boosting_grows_as_many_rounds_as_its_budget_has_time_for_or_is_left_out
         notes: dict[str, str] = {}
         budget = Budget(seconds, notes.__setitem__)
         options = {"outputs": 1, "cardinalities": (), "seed": 0, "budget": budget}
-        made = fit_baselines(("boosting",), "regression", arrays, arrays, **options)
-        return made["boosting"].prediction if made else None, notes.get("boosting", "")
+        result = fit_baselines(("boosting",), "regression", arrays, arrays, **options)
+        return result["boosting"].prediction if result else None, notes.get("boosting", "")
 
     whole, quiet = fitted(1)
     assert quiet == ""  # of few rows, no round is timed
@@ -282,10 +282,10 @@ def test_no_row_is_lost_from_a_slice_whatever_its_values(values: np.ndarray) -> 
 def test_a_class_of_one_row_does_not_stop_the_baselines() -> None:
     train, test = make(500, 4), make(100, 5)
     train["target"][7] = 2
-    made = fit_baselines(
+    baselines = fit_baselines(
         ("trivial", "linear", "boosting"), "classification", train, test, outputs=3, cardinalities=(4, 600), seed=0
     )
-    for baseline in made.values():
+    for baseline in baselines.values():
         np.testing.assert_allclose(baseline.prediction.sum(1), 1, atol=1e-5)
 
 
@@ -293,10 +293,10 @@ def test_a_constant_column_does_not_move_the_linear_baseline() -> None:
     train, test = make(5000, 6), make(100, 7)
     train["numeric"][:, 2] = test["numeric"][:, 2] = 1234.567  # not a float32: its mean has a rounding error
     test["numeric"][0, 2] = 1300
-    made = fit_baselines(("linear",), "classification", train, test, outputs=2, cardinalities=(4, 600), seed=0)
+    baselines = fit_baselines(("linear",), "classification", train, test, outputs=2, cardinalities=(4, 600), seed=0)
     test["numeric"][0, 2] = 1234.567
     same = fit_baselines(("linear",), "classification", train, test, outputs=2, cardinalities=(4, 600), seed=0)
-    np.testing.assert_allclose(made["linear"].prediction, same["linear"].prediction, atol=1e-6)
+    np.testing.assert_allclose(baselines["linear"].prediction, same["linear"].prediction, atol=1e-6)
 
 
 def test_pictures_of_a_constant_target_and_of_a_loss_that_was_not_a_number_are_drawn(tmp_path: Path) -> None:
@@ -372,9 +372,9 @@ def test_a_champion_is_measured_on_the_rows_that_it_has_not_learnt_from() -> Non
     champion, units = ChampionResult("3", rows=900, left_out=1100), Units("row", 2000)
     prediction = np.stack([1 - p, p], 1)
     evaluation = beside(evaluation, champion, target, prediction, units=units, rows=rows, resamples=200)
-    expected = roc_auc_score(target[rows], p[rows])
+    truth = roc_auc_score(target[rows], p[rows])
     assert evaluation.champion is not None
-    assert evaluation.champion.metrics["auc"].value == pytest.approx(expected)
+    assert evaluation.champion.metrics["auc"].value == pytest.approx(truth)
     assert evaluation.metrics["auc"].value == pytest.approx(roc_auc_score(target, noise))
 
 

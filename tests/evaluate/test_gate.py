@@ -41,8 +41,8 @@ def put(candidate: np.ndarray, champion: np.ndarray | None, gate: GateConfig | N
     }
     target = more.pop("target", np.ones(len(candidate), int))
     trivial = more.pop("trivial", np.tile([0.6, 0.4], (len(candidate), 1)))
-    chosen = gate or GateConfig(metric="accuracy", margin=0.05)
-    return decide(chosen, "classification", target, candidate, champion, trivial, **(options | more))
+    config = gate or GateConfig(metric="accuracy", margin=0.05)
+    return decide(config, "classification", target, candidate, champion, trivial, **(options | more))
 
 
 def test_an_equal_model_passes_and_one_that_is_worse_by_the_margin_passes_at_most_one_time_in_twenty() -> None:

@@ -165,11 +165,11 @@ def test_a_shuffled_column_takes_all_that_it_became_along_and_leaves_the_others(
     rows = PreparedRows.of(preparation, batch)
     for name, places in places_of(preparation).items():
         moved = batch.set_column(batch.schema.get_field_index(name), name, batch.column(name).take(pa.array(order)))
-        expected, ours = PreparedRows.of(preparation, moved), rows.with_others_values(places, order)
+        truth, ours = PreparedRows.of(preparation, moved), rows.with_others_values(places, order)
         for array in ("numeric", "categorical"):
-            np.testing.assert_array_equal(ours.arrays[array], expected.arrays[array])
-        np.testing.assert_array_equal(ours.ragged["tokens_0"].values, expected.ragged["tokens_0"].values)
-        np.testing.assert_array_equal(ours.ragged["tokens_0"].offsets, expected.ragged["tokens_0"].offsets)
+            np.testing.assert_array_equal(ours.arrays[array], truth.arrays[array])
+        np.testing.assert_array_equal(ours.ragged["tokens_0"].values, truth.ragged["tokens_0"].values)
+        np.testing.assert_array_equal(ours.ragged["tokens_0"].offsets, truth.ragged["tokens_0"].offsets)
 
 
 def test_few_rows_are_shuffled_more_often_and_slow_models_predict_fewer() -> None:

@@ -116,9 +116,9 @@ def test_each_value_and_each_resample_equals_scikit_learns(case: str) -> None:
         assert metric.value(target, prediction) == pytest.approx(
             trusted(metric.name, target, prediction, None), abs=1e-12
         )
-        expected = [trusted(metric.name, target, prediction, w) for w in weights]
+        truth = [trusted(metric.name, target, prediction, w) for w in weights]
         np.testing.assert_allclose(
-            metric.resampled(target, prediction, {})(weights), expected, atol=1e-9, err_msg=metric.name
+            metric.resampled(target, prediction, {})(weights), truth, atol=1e-9, err_msg=metric.name
         )
 
 
@@ -130,8 +130,8 @@ def test_the_metric_of_each_loss_equals_scikit_learns_also_resampled(name: str) 
         target[:40] = 0
     weights = rng.multinomial(200, np.full(200, 1 / 200), size=6).astype(float)
     assert METRICS[name].value(target, prediction) == pytest.approx(trusted(name, target, prediction, None))
-    expected = [trusted(name, target, prediction, w) for w in weights]
-    np.testing.assert_allclose(METRICS[name].resampled(target, prediction, {})(weights), expected, rtol=1e-9)
+    truth = [trusted(name, target, prediction, w) for w in weights]
+    np.testing.assert_allclose(METRICS[name].resampled(target, prediction, {})(weights), truth, rtol=1e-9)
 
 
 def test_a_share_of_zero_and_a_deviance_of_a_negative_prediction_are_undefined_with_the_reason() -> None:

@@ -60,13 +60,13 @@ def test_overconfident_probabilities_are_brought_near_the_true_ones(methods: tup
 
 
 def test_right_probabilities_are_left_as_they_are_about_as_often_as_the_test_says() -> None:
-    taken = 0
+    count = 0
     for seed in range(40):
         target, stated, _ = scored(400, seed, slope=1.0)
         trial = recalibrated(BOTH, target, both(stated), Units("row", 400))
-        taken += trial.calibration is not None
+        count += trial.calibration is not None
         assert trial.calibration is not None or trial.text.startswith("no recalibration: ")
-    assert taken <= 4
+    assert count <= 4
 
 
 def test_rows_that_belong_together_count_as_one() -> None:

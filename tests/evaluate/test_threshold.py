@@ -117,7 +117,7 @@ def test_what_the_predicted_classes_are_worth_is_scikit_learns_with_intervals() 
         "classification", threshold, config, ("no", "yes"), target, prediction, 200, Units("row", 500)
     )
     event = (p >= 0.305).astype(int)
-    expected = {
+    truth = {
         "precision": sk.precision_score(target, event),
         "recall": sk.recall_score(target, event),
         "f1": sk.f1_score(target, event),
@@ -125,7 +125,7 @@ def test_what_the_predicted_classes_are_worth_is_scikit_learns_with_intervals() 
         "predicted_share": event.mean(),
         "cost": -gain("cost", target, event) / 500,
     }
-    for name, value in expected.items():
+    for name, value in truth.items():
         one = result.metrics[name]
         assert one.value == pytest.approx(value)
         assert one.low <= value <= one.high  # pyrefly: ignore

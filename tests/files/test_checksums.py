@@ -14,11 +14,11 @@ from headway.files import checksums
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "store"
-    (made / "train").mkdir(parents=True)
-    (made / "a.npy").write_bytes(b"abc")
-    (made / "train" / "b.npy").write_bytes(b"defg")
-    return made
+    path = tmp_path / "store"
+    (path / "train").mkdir(parents=True)
+    (path / "a.npy").write_bytes(b"abc")
+    (path / "train" / "b.npy").write_bytes(b"defg")
+    return path
 
 
 def named(number: int) -> Path:
@@ -35,7 +35,7 @@ def test_everything_is_on_disk_before_the_seal(folder: Path, monkeypatch: pytest
 
     monkeypatch.setattr(os, "fsync", fsync)
     checksums.seal(folder)
-    before = {path for path, done in zip(synced, sealed, strict=True) if not done}
+    before = {path for path, is_sealed in zip(synced, sealed, strict=True) if not is_sealed}
     assert {folder, folder / "a.npy", folder / "train", folder / "train" / "b.npy"} <= before
     assert (synced[-1], sealed[-1]) == (folder, True), "the seal itself is on disk, too"
 

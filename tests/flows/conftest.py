@@ -36,8 +36,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch) -> Pretended:
-    made = Pretended()
+    parts = Pretended()
     for module, names in ((stages, "validate prepare train evaluate register"), (runs, "start track conclude summary")):
         for name in names.split():
-            monkeypatch.setattr(module, name, getattr(made, name))
-    return made
+            monkeypatch.setattr(module, name, getattr(parts, name))
+    return parts

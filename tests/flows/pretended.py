@@ -21,14 +21,14 @@ class Pretended:
 
     def __init__(self) -> None:
         self.failing: dict[str, BaseException] = {}
-        self.done: list[str] = []
+        self.acts: list[str] = []
         self.concluded: BaseException | None = None
 
     def start(self, project: Project, root: Path, more: Mapping[str, Any] | None = None) -> RunDirectory:
         return RunDirectory.create(root, project.name, {"project": project.model_dump(mode="json"), **(more or {})})
 
     def _do(self, name: str, report: Reporter) -> None:
-        self.done.append(name)
+        self.acts.append(name)
         if name in self.failing:
             raise self.failing[name]
         report.line(f"{name} went well")
@@ -61,10 +61,10 @@ class Pretended:
         return decision
 
     def track(self, run: RunDirectory, root: Path, kind: str = "") -> None:
-        self.done.append("track")
+        self.acts.append("track")
 
     def conclude(self, run: RunDirectory, root: Path, error: BaseException | None = None) -> None:
-        self.done.append("conclude")
+        self.acts.append("conclude")
         self.concluded = error
 
     def summary(self, run: RunDirectory) -> Summary:

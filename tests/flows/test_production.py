@@ -29,8 +29,8 @@ def test_every_flow_of_every_project_is_in_the_file_with_its_form_and_schedule(r
     retrain = plan["deployments"][flows.index("flows/retrain.py:retrain")]
     assert retrain["schedules"] == [{"slug": "yaml", "cron": "30 6 * * *", "timezone": "Europe/Berlin"}]
     assert retrain["work_pool"] == {"name": "headway"}
-    made, _ = deployments(root)
-    assert retrain["parameters"] == next(one.parameters for one in made if one.flow_name == "retrain")
+    rows, _ = deployments(root)
+    assert retrain["parameters"] == next(one.parameters for one in rows if one.flow_name == "retrain")
 
 
 def test_without_a_project_nothing_is_written(root: Path) -> None:
@@ -45,7 +45,7 @@ def test_the_projects_own_file_is_what_deploy_writes(tmp_path: Path) -> None:
     (tmp_path / "conf").symlink_to(here / "conf")
     path, _, problems = write(tmp_path)
     assert problems == []
-    kept = here / "prefect.yaml"
-    assert yaml.safe_load(kept.read_text()) == yaml.safe_load(path.read_text()), (
+    own = here / "prefect.yaml"
+    assert yaml.safe_load(own.read_text()) == yaml.safe_load(path.read_text()), (
         "run headway deploy, and commit prefect.yaml"
     )

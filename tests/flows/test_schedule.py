@@ -35,10 +35,10 @@ async def _times(when: CronSchedule, start: datetime) -> list[datetime]:
 @pytest.mark.parametrize("day", [datetime(2026, 3, 27), datetime(2026, 10, 23)])
 def test_a_schedule_keeps_its_wall_clock_time_over_daylight_saving(day: datetime) -> None:
     zone = ZoneInfo("Europe/Berlin")
-    (made,) = deployment(scheduled("30 6 * * *", "Europe/Berlin")).schedules or []
-    assert made.slug == "yaml"
-    assert made.schedule is not None
-    when = CronSchedule.model_validate(made.schedule.model_dump())
+    (schedule,) = deployment(scheduled("30 6 * * *", "Europe/Berlin")).schedules or []
+    assert schedule.slug == "yaml"
+    assert schedule.schedule is not None
+    when = CronSchedule.model_validate(schedule.schedule.model_dump())
     local = [one.astimezone(zone) for one in asyncio.run(_times(when, day.replace(tzinfo=zone)))]
     assert {(one.hour, one.minute) for one in local} == {(6, 30)}
     assert len({one.utcoffset() for one in local}) == 2
@@ -48,9 +48,9 @@ def test_a_schedule_keeps_its_wall_clock_time_over_daylight_saving(day: datetime
     ("cron", "zone"), [("every day", "UTC"), ("0 99 * * *", "UTC"), ("0 6 * * *", "Europe/Bärlin")]
 )
 def test_a_wrong_schedule_is_refused_in_one_line(cron: str, zone: str) -> None:
-    with pytest.raises(ConfigError, match=r"schedule\.(cron|timezone) must be") as caught:
+    with pytest.raises(ConfigError, match=r"schedule\.(cron|timezone) must be") as error:
         scheduled(cron, zone)
-    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_without_a_schedule_nothing_runs_unasked_and_the_version_tells_yaml_apart() -> None:
@@ -61,8 +61,8 @@ def test_without_a_schedule_nothing_runs_unasked_and_the_version_tells_yaml_apar
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_schedule_that_is_gone_from_the_yaml_is_gone_from_the_server_and_a_persons_own_stays() -> None:
-    made = deployment(scheduled("30 6 * * *", "Europe/Berlin"))
-    result = cast(UUID, made.apply())
+    flow = deployment(scheduled("30 6 * * *", "Europe/Berlin"))
+    result = cast(UUID, flow.apply())
     with get_client(sync_client=True) as client:
         own = client_schedules.CronSchedule(cron="0 3 * * 0", timezone="UTC")
         client.create_deployment_schedules(result, [(own, True)])

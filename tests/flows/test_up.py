@@ -25,13 +25,13 @@ train: {epochs: 7}
 """
 
 
-def lines_until(child: subprocess.Popen[str], wanted: str) -> list[str]:
+def lines_until(child: subprocess.Popen[str], text: str) -> list[str]:
     """What a process says, up to the line that starts with ``wanted``."""
     assert child.stdout is not None
     messages: list[str] = []
     for line in child.stdout:
         messages.append(line.rstrip())
-        if line.startswith(wanted):
+        if line.startswith(text):
             return messages
     raise AssertionError("\n".join(messages))
 
@@ -55,9 +55,9 @@ def one_of_two(pair: list[subprocess.Popen[str]]) -> tuple[subprocess.Popen[str]
     while all(one.poll() is None for one in pair):
         assert time.monotonic() < until, "both go on"
         time.sleep(0.05)
-    ended = next(one for one in pair if one.poll() is not None)
-    assert ended.returncode == 2
-    return next(one for one in pair if one is not ended), ended.communicate()[0]
+    dead = next(one for one in pair if one.poll() is not None)
+    assert dead.returncode == 2
+    return next(one for one in pair if one is not dead), dead.communicate()[0]
 
 
 def rows(database: Path, query: str) -> list[tuple[str, ...]]:
@@ -74,9 +74,11 @@ def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Pat
     (tmp_path / "conf" / "broken.yaml").write_text("task: [")
     prefect, mlflow = free_port(), free_port()
     command = [sys.executable, "-m", "headway.cli", "up", "--prefect-port", str(prefect), "--mlflow-port", str(mlflow)]
-    kept = outside()
+    environment = outside()
     pair = [
-        subprocess.Popen(command, cwd=tmp_path, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         for _ in range(2)
     ]
     up, refused = one_of_two(pair)
@@ -114,7 +116,7 @@ def test_a_mistake_at_the_start_leaves_no_server_behind(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "mlruns").write_text("not a folder")
     command = [sys.executable, "-m", "headway.cli", "up", "--prefect-port", str(free_port())]
-    begun = time.time()
+    start = time.time()
     output = subprocess.run(
         [*command, "--mlflow-port", str(free_port())], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -122,5 +124,5 @@ def test_a_mistake_at_the_start_leaves_no_server_behind(tmp_path: Path) -> None:
     assert output.stderr.startswith("headway: ")
     assert "mlruns" in output.stderr
     assert "Traceback" not in output.stderr
-    servers = [p for p in psutil.process_iter(["create_time", "cmdline"]) if p.info["create_time"] >= begun]
+    servers = [p for p in psutil.process_iter(["create_time", "cmdline"]) if p.info["create_time"] >= start]
     assert not [p for p in servers if str(tmp_path) in " ".join(p.info["cmdline"] or ())]

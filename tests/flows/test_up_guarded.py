@@ -55,10 +55,10 @@ class Up:
     def run(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Start a retraining as the form does; its state when it has ended."""
         body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-        _, made = self.ask(f"{self.prefect}/api/deployments/{self.deployment()}/create_flow_run", body)
+        _, flow_run = self.ask(f"{self.prefect}/api/deployments/{self.deployment()}/create_flow_run", body)
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
-            status, results = self.ask(f"{self.prefect}/api/flow_runs/{made['id']}")
+            status, results = self.ask(f"{self.prefect}/api/flow_runs/{flow_run['id']}")
             if status == 200 and results["state_type"] in ("FAILED", "CRASHED", "COMPLETED"):
                 return dict(results["state"])
             time.sleep(0.5)
@@ -85,8 +85,8 @@ def test_both_servers_ask_for_the_password_and_nobody_sees_it(up: Up) -> None:
         assert up.ask(address, body, user=EARLIER)[0] == 401  # it opened MLflow at an earlier start
         assert up.ask(address, body)[0] == 200
     family = [up.process, *psutil.Process(up.process.pid).children(recursive=True)]
-    shown = " ".join(" ".join(psutil.Process(one.pid).cmdline()) for one in family)
-    assert USER.partition(":")[2] not in shown + up.output.read_text()
+    words = " ".join(" ".join(psutil.Process(one.pid).cmdline()) for one in family)
+    assert USER.partition(":")[2] not in words + up.output.read_text()
 
 
 def test_prefect_plans_the_runs_of_the_schedule(up: Up) -> None:

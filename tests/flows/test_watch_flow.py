@@ -65,28 +65,28 @@ def scheduled(client: SyncPrefectClient, deployment_id: UUID) -> int:
 
 
 def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, drift_results: list[WatchResult]) -> None:
-    made = deployment(load_project("flowers", root)).apply()
-    assert isinstance(made, UUID)
+    identity = deployment(load_project("flowers", root)).apply()
+    assert isinstance(identity, UUID)
     with get_client(sync_client=True) as client:
-        automations.settle(client, {"flowers": made, "gone": made})
-        automations.settle(client, {"flowers": made})
+        automations.settle(client, {"flowers": identity, "gone": identity})
+        automations.settle(client, {"flowers": identity})
         ours = [one for one in automations._all(client) if one.name.startswith(automations.PREFIX)]
         assert [one.name for one in ours] == ["headway: retrain on drift: flowers"]
         time.sleep(1)  # the server's triggers hear of a new automation a moment later
         assert run().is_completed()
         for _ in range(100):
-            if scheduled(client, made):
+            if scheduled(client, identity):
                 break
             time.sleep(0.2)
-        assert scheduled(client, made) == 1
+        assert scheduled(client, identity) == 1
         assert run().is_completed()
         drift_results[0] = replace(drift_results[0], digest="d2")
         assert run().is_completed()
         for _ in range(100):
-            if scheduled(client, made) > 1:
+            if scheduled(client, identity) > 1:
                 break
             time.sleep(0.2)
-        assert scheduled(client, made) == 2  # the same drift started none, the next one did
+        assert scheduled(client, identity) == 2  # the same drift started none, the next one did
         automations.settle(client, {})
         pages = {one.key: one.data for one in client.read_artifacts(limit=200)}
     assert "drift: height (PSI 0.400)" in str(pages["flowers-drift"])
@@ -98,33 +98,33 @@ def test_an_event_that_prefect_does_not_take_is_emitted_by_the_next_watch(
     def away(_event: Any) -> None:
         raise httpx.ConnectError("connection refused")
 
-    taken: list[Any] = []
+    events: list[Any] = []
     monkeypatch.setattr(flow_file, "emit", away)
     assert run().is_completed()
-    monkeypatch.setattr(flow_file, "emit", taken.append)
+    monkeypatch.setattr(flow_file, "emit", events.append)
     assert run().is_completed()
     assert run().is_completed()
-    assert [event.payload["columns"] for event in taken] == [["height"]]
+    assert [event.payload["columns"] for event in events] == [["height"]]
 
 
 def test_no_drift_emits_nothing(root: Path, drift_results: list[WatchResult], monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[Any] = []
+    events: list[Any] = []
     drift_results[0] = replace(drift_results[0], drifted=False)
-    monkeypatch.setattr(flow_file, "emit", taken.append)
+    monkeypatch.setattr(flow_file, "emit", events.append)
     assert run().is_completed()
-    assert not taken
+    assert not events
 
 
 def test_nothing_new_completes_with_that_as_its_message_and_emits_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[Any] = []
-    monkeypatch.setattr(flow_file, "emit", taken.append)
+    events: list[Any] = []
+    monkeypatch.setattr(flow_file, "emit", events.append)
     monkeypatch.setattr(watching, "open_watch", lambda *_: watching.NothingNew("flowers", "3", 2))
     state = run()
     assert state.is_completed()
     assert str(state.message).startswith("nothing new: the champion of flowers, version 3, was trained on all 2")
-    assert not taken
+    assert not events
 
 
 def test_a_mistake_ends_failed_with_its_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,9 +39,9 @@ def command(*words: str) -> list[str]:
 def headway(root: Path, *words: str) -> str:
     """What a command that is left alone says."""
     line = command(*words) if words[0] == "run" else [sys.executable, "-m", "headway.cli", *words]
-    done = subprocess.run(line, cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+    outcome = subprocess.run(line, cwd=root, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    return outcome.stdout + outcome.stderr
 
 
 @contextmanager
@@ -54,11 +54,13 @@ def training(root: Path, *settings: str) -> Iterator[tuple[subprocess.Popen[str]
     ) as process:
         try:
             deadline = time.monotonic() + 240
-            while not (begun := [path for path in runs(root) - runs_before if any((path / "checkpoints").glob("*-*"))]):
+            while not (
+                starts := [path for path in runs(root) - runs_before if any((path / "checkpoints").glob("*-*"))]
+            ):
                 assert process.poll() is None, process.communicate()
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            yield process, begun[0]
+            yield process, starts[0]
         finally:
             process.kill()
 

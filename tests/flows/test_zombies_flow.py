@@ -25,20 +25,20 @@ def nothing() -> None:
     """Stands for a retraining."""
 
 
-def begun(client: SyncPrefectClient, root: Path, state: State[Any]) -> tuple[RunDirectory, Any]:
+def begin(client: SyncPrefectClient, root: Path, state: State[Any]) -> tuple[RunDirectory, Any]:
     """A run directory, and the Prefect run that it knows."""
     run = RunDirectory.create(root, "flowers", {"project": {"name": "flowers"}})
-    made = client.create_flow_run(nothing, state=state)
-    write_json(run.path / "flow.json", {"flow_run_id": str(made.id)})
-    return run, made.id
+    flow_run = client.create_flow_run(nothing, state=state)
+    write_json(run.path / "flow.json", {"flow_run_id": str(flow_run.id)})
+    return run, flow_run.id
 
 
 def test_only_the_run_whose_process_was_killed_crashes(root: Path) -> None:
     with get_client(sync_client=True) as client:
-        killed, killed_id = begun(client, root, Running())
-        going, going_id = begun(client, root, Running())
-        ended, ended_id = begun(client, root, Completed())
-        for run in (killed, ended):
+        killed, killed_id = begin(client, root, Running())
+        going, going_id = begin(client, root, Running())
+        finished_run, ended_id = begin(client, root, Completed())
+        for run in (killed, finished_run):
             die(run)
         lifetime.own(going)
         (going.path / "owner.gone").touch()  # it died once, was closed, and was resumed
@@ -59,7 +59,7 @@ def test_only_the_run_whose_process_was_killed_crashes(root: Path) -> None:
 def test_a_run_that_was_closed_in_mlflow_first_still_ends_in_prefect(root: Path) -> None:
     """`headway up` and the runner both look; whichever comes first, the other still does its part."""
     with get_client(sync_client=True) as client:
-        killed, killed_id = begun(client, root, Running())
+        killed, killed_id = begin(client, root, Running())
         die(killed)
         zombies.close_dead(root)
         assert list(lifetime.dead(root)) == []
@@ -71,7 +71,7 @@ def test_a_run_that_was_closed_in_mlflow_first_still_ends_in_prefect(root: Path)
 
 def test_a_damaged_or_unmovable_file_of_one_dead_run_stops_none_behind_it(root: Path) -> None:
     with get_client(sync_client=True) as client:
-        runs = [begun(client, root, Running()) for _ in range(6)]
+        runs = [begin(client, root, Running()) for _ in range(6)]
         for run, _ in runs:
             die(run)
         for (run, _), damage in zip(runs[:4], (b"", b"[1", b'{"flow_run_id": "no id"}', b"\xff\xfe"), strict=True):

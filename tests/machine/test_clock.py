@@ -35,16 +35,16 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def test_runs_keep_their_order(tmp_path: Path, set_clock: Callable[[float], None]) -> None:
-    made = []
+    runs = []
     for days in (0, -400, 8000, -1):
         set_clock(days)
-        made.append(RunDirectory.create(tmp_path, "rows", PLAN))
-    assert [run.number for run in made] == [1, 2, 3, 4]
-    names = [run.path.name for run in made]
+        runs.append(RunDirectory.create(tmp_path, "rows", PLAN))
+    assert [run.number for run in runs] == [1, 2, 3, 4]
+    names = [run.path.name for run in runs]
     assert sorted(names) != names
     assert [row.run for row in status(tmp_path).runs] == names[::-1]
     (tmp_path / "data" / "run-number").write_text("")  # lost, or cut off by a full disk
-    (made[0].path / "run.json").write_text("{")
+    (runs[0].path / "run.json").write_text("{")
     assert RunDirectory.create(tmp_path, "rows", PLAN).number == 5
     (tmp_path / "data" / "run-number").write_bytes(b"\xb5\n")  # a flipped bit
     assert RunDirectory.create(tmp_path, "rows", PLAN).number == 6
@@ -71,15 +71,15 @@ def test_mlflow_has_them_in_their_order_and_none_that_ends_before_it_begins(
 
 def test_the_newest_of_two_studies_goes_on(tmp_path: Path, set_clock: Callable[[float], None]) -> None:
     make(tmp_path)
-    made = []
+    runs = []
     for days in (0, -3):
         set_clock(days)
         run, goes_on = effects.open_study("rows", tmp_path, [], effects.StudyOptions(new=True))
         assert not goes_on
         (run.path / "effect.jsonl").write_text("")
-        made.append(run)
-    assert made[1].path.name < made[0].path.name
-    assert effects.open_study("rows", tmp_path, [], effects.StudyOptions()) == (made[1], True)
+        runs.append(run)
+    assert runs[1].path.name < runs[0].path.name
+    assert effects.open_study("rows", tmp_path, [], effects.StudyOptions()) == (runs[1], True)
 
 
 def test_clearing_up_keeps_the_last_run_and_what_is_being_written(

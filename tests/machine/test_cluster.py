@@ -157,11 +157,11 @@ def test_a_cluster_predicts_as_one_process_does_when_a_node_dies(cluster: Any, s
         answers += [workers.submit(batch) for batch in batches[30:]]
         for batch, answer in zip(batches, answers, strict=True):
             np.testing.assert_allclose(answer.result(), alone.predict(batch), rtol=1e-5, atol=1e-6)
-        with pytest.raises(DataError) as expected:
+        with pytest.raises(DataError) as error:
             alone.predict(wrong)
         with pytest.raises(DataError) as refusal:
             workers.submit(wrong).result()
-    assert str(refusal.value) == str(expected.value)
+    assert str(refusal.value) == str(error.value)
 
 
 def _table(root: Path) -> Table:
@@ -212,8 +212,8 @@ def test_without_a_cluster_one_line_says_how_to_have_one(monkeypatch: pytest.Mon
     monkeypatch.setattr(ray, "init", none)
     for address, fact in (("", "this machine belongs to none"), ("127.0.0.1:9", "127.0.0.1:9 does not answer")):
         monkeypatch.setenv("RAY_ADDRESS", address)
-        expected = f"^engine: ray needs a Ray cluster, but {fact}; start one with `ray start --head`"
-        with pytest.raises(ConfigError, match=expected):
+        line = f"^engine: ray needs a Ray cluster, but {fact}; start one with `ray start --head`"
+        with pytest.raises(ConfigError, match=line):
             connected()
 
 

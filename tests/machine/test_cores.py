@@ -66,5 +66,5 @@ def test_flows_that_prefect_starts_wait_with_a_short_spin_before_any_library_is_
         name: value for name, value in os.environ.items() if name not in (*cores.SHORT_SPIN, "OMP_WAIT_POLICY")
     }
     words = [sys.executable, "-c", code]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.split(maxsplit=1) == [cores.SHORT_SPIN["GOMP_SPINCOUNT"], "set()\n"]
+    outcome = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert outcome.stdout.split(maxsplit=1) == [cores.SHORT_SPIN["GOMP_SPINCOUNT"], "set()\n"]

@@ -43,7 +43,7 @@ def family_of(pid: int) -> list[psutil.Process]:
         time.sleep(0.05)
 
 
-def gone(processes: list[psutil.Process]) -> bool:
+def are_gone(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=20)[1]
 
 
@@ -58,7 +58,7 @@ def test_stopping_a_child_ends_what_it_started(family: Child) -> None:
     processes = family_of(family.guard.pid)
     assert len(processes) == 3
     stop(family)
-    assert gone(processes)
+    assert are_gone(processes)
 
 
 def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
@@ -68,16 +68,16 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         processes = family_of(int(parent.stdout.readline()))
         assert len(processes) == 3
         os.kill(parent.pid, signal.SIGKILL)
-    assert gone(processes)
+    assert are_gone(processes)
 
 
 def test_a_guard_that_is_killed_leaves_nothing_behind(family: Child) -> None:
     processes = family_of(family.guard.pid)
     assert len(processes) == 3
     os.kill(family.guard.pid, signal.SIGKILL)
-    assert gone(processes[1:2])  # without anybody's help
+    assert are_gone(processes[1:2])  # without anybody's help
     stop(family)
-    assert gone(processes)
+    assert are_gone(processes)
 
 
 def test_a_child_that_ends_by_itself_is_an_error_with_its_last_words_and_its_log(tmp_path: Path) -> None:

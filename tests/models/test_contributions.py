@@ -158,7 +158,7 @@ def shapley(columns: int, value: Any) -> np.ndarray:
     return values
 
 
-def expected(node: dict[str, Any], row: np.ndarray, subset: set[int]) -> float:
+def expectation(node: dict[str, Any], row: np.ndarray, subset: set[int]) -> float:
     """A tree's value where some columns are known: where one is not, both ways count by their training rows."""
     if "leaf_value" in node:
         return float(node["leaf_value"])
@@ -167,9 +167,9 @@ def expected(node: dict[str, Any], row: np.ndarray, subset: set[int]) -> float:
         value = row[node["split_feature"]]
         is_code, threshold = node["decision_type"] == "==", node["threshold"]
         goes_left = str(int(value)) in threshold.split("||") if is_code else value <= threshold
-        return expected(left if goes_left else right, row, subset)
+        return expectation(left if goes_left else right, row, subset)
     counts = [child.get("internal_count", child.get("leaf_count")) for child in (left, right)]
-    return float(np.average([expected(child, row, subset) for child in (left, right)], weights=counts))
+    return float(np.average([expectation(child, row, subset) for child in (left, right)], weights=counts))
 
 
 @pytest.mark.parametrize("kind", ["two classes", "three classes", "a number", "a logarithm"])
@@ -183,7 +183,7 @@ def test_tree_shap_is_the_shapley_values_of_its_trees_by_brute_force(kind: str) 
     for number, tree in enumerate(trees):
         for row in range(len(x)):
             root = tree["tree_structure"]
-            by_score[row, number % scores] += shapley(5, lambda subset: expected(root, x[row], subset))  # noqa: B023
+            by_score[row, number % scores] += shapley(5, lambda subset: expectation(root, x[row], subset))  # noqa: B023
     if scores == 1:
         truth = by_score[:, 0]
         which = np.zeros(len(x), np.int64)

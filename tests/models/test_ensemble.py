@@ -79,14 +79,14 @@ def test_the_mean_of_boosters_is_one_booster_and_so_are_their_contributions() ->
     trees = (12, 7, 3)
     mean = mean_of(boosters, trees)
 
-    def expected(**how: bool) -> np.ndarray:
+    def truth(**how: bool) -> np.ndarray:
         each = [
             np.asarray(one.predict(x, num_iteration=count, **how)) for one, count in zip(boosters, trees, strict=True)
         ]
         return np.mean(each, 0)
 
-    np.testing.assert_allclose(mean.predict(x, raw_score=True), expected(raw_score=True), atol=1e-12)
-    np.testing.assert_allclose(mean.predict(x, pred_contrib=True), expected(pred_contrib=True), atol=1e-12)
+    np.testing.assert_allclose(mean.predict(x, raw_score=True), truth(raw_score=True), atol=1e-12)
+    np.testing.assert_allclose(mean.predict(x, pred_contrib=True), truth(pred_contrib=True), atol=1e-12)
 
 
 @pytest.mark.parametrize("independent", [True, False])
@@ -163,15 +163,15 @@ def test_ngrams_that_tell_the_target_are_read_kept_and_explained(tmp_path: Path)
     assert roc_auc_score(rows["target"][-100:], growth.validation[:, 1]) > 0.9
     fit = replace(fit, linear=Linear().fit(rows, (4,), 2, task=target.learner, seed=0, texts=texts), share=0.4)
     fit.write(tmp_path)
-    again, expected = EnsembleFit.read(tmp_path), fit.predict(rows, inputs, target, texts)
-    np.testing.assert_array_equal(again.predict(rows, inputs, target, texts), expected)
+    again, truth = EnsembleFit.read(tmp_path), fit.predict(rows, inputs, target, texts)
+    np.testing.assert_array_equal(again.predict(rows, inputs, target, texts), truth)
     ragged = Ragged(
         np.array(list(zip(texts.indices, texts.data, strict=True)), WEIGHTED), texts.indptr.astype(np.int64)
     )
     prepared = PreparedRows({name: rows[name] for name in ("numeric", "categorical")}, {"tokens_0": ragged})
     reasons = Ensemble().contributions(again, inputs, prepared, prepared, target, np.zeros(600, np.int64))
     assert reasons.values.shape == (600, 4)
-    np.testing.assert_allclose(expit(reasons.values.sum(1) + reasons.base), expected[:, 1], atol=1e-4)
+    np.testing.assert_allclose(expit(reasons.values.sum(1) + reasons.base), truth[:, 1], atol=1e-4)
 
 
 def test_rows_that_belong_together_are_not_dealt_but_all_of_them_teach_in_the_end() -> None:
@@ -223,10 +223,10 @@ def test_what_is_written_is_read_and_predicts_the_same(classes: int, tmp_path: P
     fit, _ = _fit(rows, outputs)
     assert fit.linear is not None
     fit.write(tmp_path)
-    expected = fit.predict(rows, inputs, target)
-    np.testing.assert_array_equal(EnsembleFit.read(tmp_path).predict(rows, inputs, target), expected)
+    truth = fit.predict(rows, inputs, target)
+    np.testing.assert_array_equal(EnsembleFit.read(tmp_path).predict(rows, inputs, target), truth)
     if classes:
-        np.testing.assert_allclose(expected.sum(1), 1, atol=1e-6)
+        np.testing.assert_allclose(truth.sum(1), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("classes", [0, 2])

@@ -27,13 +27,15 @@ class Operations(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.made: list[tuple[str, Tensor]] = []
+        self.outputs: list[tuple[str, Tensor]] = []
         self.took: dict[str, list[Tensor]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
-        self.made += [(name, one) for one in (out if isinstance(out, (tuple, list)) else [out]) if torch.is_tensor(one)]
+        self.outputs += [
+            (name, one) for one in (out if isinstance(out, (tuple, list)) else [out]) if torch.is_tensor(one)
+        ]
         self.took.setdefault(name, []).extend(one for one in args if torch.is_tensor(one))
         return out
 
@@ -42,7 +44,7 @@ class Operations(TorchDispatchMode):
         tokens = ROWS * TOKENS
         return Counter(
             name
-            for name, one in self.made
+            for name, one in self.outputs
             if one.dtype is dtype and one.numel() % tokens == 0 and one.numel() >= least * tokens
         )
 
@@ -99,7 +101,9 @@ def test_no_tensor_of_the_stream_is_in_full_precision_but_what_the_embedding_giv
 
 def test_each_weight_is_cast_once_forward_and_its_gradient_once_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with norms_as_one_kernel(monkeypatch):
-        casts = [Counter(name for name, _ in step(built(layers), torch.bfloat16).made)["_to_copy"] for layers in (1, 3)]
+        casts = [
+            Counter(name for name, _ in step(built(layers), torch.bfloat16).outputs)["_to_copy"] for layers in (1, 3)
+        ]
     matrices, norms = 4, 2
     assert casts[1] - casts[0] == 2 * 2 * (matrices + norms)
 
@@ -138,8 +142,8 @@ def test_squared_relu_is_its_formula_with_its_gradient() -> None:
 def test_in_bfloat16_squared_relu_keeps_what_it_gives_and_its_gradient_is_exact() -> None:
     x = torch.randn(1000).bfloat16().requires_grad_()
     y = SquaredReLU.apply(x)
-    (kept,) = y.grad_fn.saved_tensors
-    assert kept.data_ptr() == y.data_ptr()
+    (saved_tensor,) = y.grad_fn.saved_tensors
+    assert saved_tensor.data_ptr() == y.data_ptr()
     y.sum().backward()
     assert x.grad is not None
     assert torch.equal(x.grad, 2 * functional.relu(x.detach()))
@@ -149,8 +153,8 @@ def test_a_norm_sums_in_full_precision_whatever_comes_in() -> None:
     norm = Norm(4096)
     x = torch.full((4096,), 0.1)
     x[0] = 60.0
-    expected = (x.bfloat16().double() / x.bfloat16().double().square().mean().sqrt()).bfloat16()
-    assert torch.equal(norm(x.bfloat16()), expected)
+    truth = (x.bfloat16().double() / x.bfloat16().double().square().mean().sqrt()).bfloat16()
+    assert torch.equal(norm(x.bfloat16()), truth)
 
 
 @pytest.mark.gpu

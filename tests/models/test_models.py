@@ -74,8 +74,8 @@ def test_a_network_predicts_a_row_the_same_whatever_rows_are_beside_it(name: str
 
 def test_one_hot_equals_torchs_own() -> None:
     codes = torch.tensor([[0, 3], [2, 1]])
-    expected = torch.cat([functional.one_hot(codes[:, 0], 3), functional.one_hot(codes[:, 1], 4)], 1).float()
-    assert torch.equal(OneHot([3, 4])(codes), expected)
+    truth = torch.cat([functional.one_hot(codes[:, 0], 3), functional.one_hot(codes[:, 1], 4)], 1).float()
+    assert torch.equal(OneHot([3, 4])(codes), truth)
 
 
 def test_wide_columns_are_embedded_and_their_width_is_told() -> None:
@@ -155,10 +155,8 @@ def test_tokens_enter_as_the_mean_of_their_embeddings_whatever_the_padding() -> 
     first, second = (bag.get_parameter("weight") for bag in bags.bags)
     tokens = [torch.tensor([[3, 8, 3], [0, 0, 0]], dtype=torch.int32), torch.tensor([[1], [2]], dtype=torch.int32)]
     out = bags(tokens)
-    expected = torch.stack(
-        [torch.cat([(2 * first[3] + first[8]) / 3, second[1]]), torch.cat([torch.zeros(4), second[2]])]
-    )
-    torch.testing.assert_close(out, expected)
+    truth = torch.stack([torch.cat([(2 * first[3] + first[8]) / 3, second[1]]), torch.cat([torch.zeros(4), second[2]])])
+    torch.testing.assert_close(out, truth)
     wider = [functional.pad(tokens[0], (0, 7)), tokens[1]]
     assert torch.equal(bags(wider), out)
 

@@ -15,8 +15,8 @@ from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from tests.gated import repeated
-from tests.hearing import Heard
 from tests.retraining import retrained
+from tests.warnings_reporter import WarningsReporter
 
 pytestmark = pytest.mark.slow
 
@@ -50,12 +50,12 @@ def test_a_run_that_was_paused_does_not_replace_a_better_champion_promoted_meanw
     assert read_json(paused.path / "evaluation.json")["in_charge"] is None
     better = retrained(racing, "german-credit", *FEW, "model.name=linear")
     assert read_json(better.path / "decision.json")["promoted"]
-    heard = Heard()
-    decision = stages.register(paused, racing, heard)
+    reporter = WarningsReporter()
+    decision = stages.register(paused, racing, reporter)
     assert not decision.promoted
     assert "against version 1's" in decision.reason
     assert (decision.high or 0) < 0
-    assert heard.warnings == [
+    assert reporter.warnings == [
         "when this model was evaluated, no version was in charge, and version 1 is now: compared again"
     ]
     evaluation = read_json(paused.path / "evaluation.json")
@@ -82,13 +82,13 @@ def test_a_champion_of_another_target_is_not_replaced_unless_a_person_says_so(ra
     other["model"], other["gate"] = {"name": "linear"}, {"first": "beat_trivial"}
     (racing / "conf" / "german-credit.yaml").write_text(yaml.safe_dump(other))
     run = runs.start(load_project("german-credit", racing, FEW), racing)
-    with pytest.raises(ConfigError, match=rf"says {column} \(regression\); .*--replace-champion") as caught:
+    with pytest.raises(ConfigError, match=rf"says {column} \(regression\); .*--replace-champion") as error:
         runs.track(run, racing)
-    assert len(str(caught.value).splitlines()) == 1
-    runs.conclude(run, racing, caught.value)
-    wanted = evaluated(racing, "german-credit", more={"replace_champion": True})
-    assert "is in charge and cannot be compared" in read_json(wanted.path / "evaluation.json")["rival"]
-    refusal = stages.register(wanted, racing, Silent())
+    assert len(str(error.value).splitlines()) == 1
+    runs.conclude(run, racing, error.value)
+    allowance = evaluated(racing, "german-credit", more={"replace_champion": True})
+    assert "is in charge and cannot be compared" in read_json(allowance.path / "evaluation.json")["rival"]
+    refusal = stages.register(allowance, racing, Silent())
     assert refusal.promoted, refusal.reason
     assert "judged as a first model" in refusal.reason
     assert "version 1 cannot be compared, and is replaced on request: it predicts " in refusal.reason

@@ -107,11 +107,11 @@ def test_a_model_is_given_no_number_of_the_same_moment_that_is_not_known(run: Ru
 
 
 def test_rows_that_follow_are_scored_from_the_same_numbers_as_in_training(root: Path, predictor: Predictor) -> None:
-    expected = of_training(root).drop(columns="y")
-    assert expected.notna().all(axis=None)
+    truth = of_training(root).drop(columns="y")
+    assert truth.notna().all(axis=None)
     for rows in (NEW, pa.RecordBatch.from_pandas(NEW.astype({"shop": object, "day": object}))):
-        answer = predictor.canonical(rows).to_pandas()[list(expected)]
-        pd.testing.assert_frame_equal(answer, expected, check_exact=True)
+        answer = predictor.canonical(rows).to_pandas()[list(truth)]
+        pd.testing.assert_frame_equal(answer, truth, check_exact=True)
 
 
 def test_rows_without_a_target_know_the_newest_of_the_training_alone(root: Path, predictor: Predictor) -> None:
@@ -246,6 +246,6 @@ def test_reasons_name_the_columns_of_the_past_and_their_values(root: Path, predi
     np.testing.assert_allclose(table.prediction, predictor.predict(NEW), rtol=1e-6)
     row = table.iloc[0]
     reasons = {row[f"reason_{i}"]: row[f"value_{i}"] for i in range(1, len(predictor.preparation.seen) + 1)}
-    expected = predictor.canonical(NEW).to_pandas().iloc[0]
+    truth = predictor.canonical(NEW).to_pandas().iloc[0]
     assert set(reasons) == set(predictor.preparation.seen)
-    assert float(reasons["y 7 days before"]) == expected["y 7 days before"]
+    assert float(reasons["y 7 days before"]) == truth["y 7 days before"]

@@ -285,19 +285,19 @@ def test_a_version_is_given_the_rows_as_it_reads_them(root: Path) -> None:
     assert rows_again.column("a").equals(candidate.store.raw_test(["a"]).column("a"))
 
 
-@pytest.mark.parametrize("gone", [False, True], ids=["all rows are there", "some are gone"])
+@pytest.mark.parametrize("is_gone", [False, True], ids=["all rows are there", "some are gone"])
 def test_files_of_another_form_are_compared_only_where_every_row_that_was_learnt_is_found(
-    root: Path, gone: bool
+    root: Path, is_gone: bool
 ) -> None:
     champion = train(root, "one", {"by": "random"}, keys=[])
     (root / "packed").mkdir()
-    for file in sorted((root / "rows").iterdir())[gone:]:
+    for file in sorted((root / "rows").iterdir())[is_gone:]:
         pq.write_table(pacsv.read_csv(file), root / "packed" / f"{file.stem}.parquet")
     candidate = train(root, "two", {"by": "random", "seed": 1}, keys=[], source="packed")
     examined = examine(root, champion, candidate)
     truth = Division(table_of(champion.project, root), champion.project.split).parts == TEST
     here = Division(table_of(candidate.project, root), candidate.project.split).parts == TEST
-    if gone:
+    if is_gone:
         assert not examined.mask.any()
         assert "its rows were read as csv, and are now read as parquet" in examined.sentence()
     else:

@@ -103,12 +103,12 @@ def test_a_new_file_alone_is_read(
     findings(own, root)
     write(root, 3)
     reads.clear()
-    grown = findings(own, root)
+    findings_grown = findings(own, root)
     assert set(reads) == {"2024-03.parquet"}
     shutil.copytree(root / "rows", other / "rows")
-    assert grown == findings(own, other)
+    assert findings_grown == findings(own, other)
     reads.clear()
-    assert findings(own, root) == grown
+    assert findings(own, root) == findings_grown
     assert not reads
 
 
@@ -124,10 +124,10 @@ def test_a_new_expectation_is_measured_in_all_files(tmp_path: Path, reads: list[
         "min_value": "2025-01-01",
         "max_value": "2025-01-02",
     }
-    grown = findings(project([*EXPECTATIONS, further]), root)
+    findings_grown = findings(project([*EXPECTATIONS, further]), root)
     assert not reads, "of all columns"
     shutil.copytree(root / "rows", other / "rows")
-    assert grown == findings(project([*EXPECTATIONS, further]), other)
+    assert findings_grown == findings(project([*EXPECTATIONS, further]), other)
 
 
 def test_a_file_before_the_others_begins_anew(tmp_path: Path) -> None:
@@ -137,9 +137,9 @@ def test_a_file_before_the_others_begins_anew(tmp_path: Path) -> None:
     findings(own, root)
     write(root, 1)
     shutil.copytree(root / "rows", other / "rows")
-    grown, nothing = findings(own, root), findings(own, other)
-    grown.pop("profile"), nothing.pop("profile")  # of which moments are the same to rounding
-    assert grown == nothing
+    findings_grown, nothing = findings(own, root), findings(own, other)
+    findings_grown.pop("profile"), nothing.pop("profile")  # of which moments are the same to rounding
+    assert findings_grown == nothing
 
 
 def test_a_grown_table_is_divided_as_one_that_is_new(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> list[tracking.VersionRow]:
 
 
 @pytest.fixture
-def made(tmp_path: Path, registry: list[tracking.VersionRow]) -> Callable[..., RunDirectory]:
+def make(tmp_path: Path, registry: list[tracking.VersionRow]) -> Callable[..., RunDirectory]:
     """Leaves what a finished run leaves, and its version."""
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "people.yaml").write_text(PROJECT)
@@ -54,10 +54,10 @@ def made(tmp_path: Path, registry: list[tracking.VersionRow]) -> Callable[..., R
 
 
 def test_the_same_inputs_are_up_to_date_and_each_change_is_not(
-    tmp_path: Path, made: Callable[..., RunDirectory], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make: Callable[..., RunDirectory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert up_to_date(load_project("people", tmp_path), tmp_path) is None
-    run = made()
+    run = make()
     earlier_run = up_to_date(load_project("people", tmp_path), tmp_path)
     assert earlier_run is not None
     assert earlier_run.to_json() == {
@@ -78,10 +78,10 @@ def test_the_same_inputs_are_up_to_date_and_each_change_is_not(
 
 
 def test_only_the_champion_and_the_newest_version_that_stands_count(
-    tmp_path: Path, made: Callable[..., RunDirectory], registry: list[tracking.VersionRow]
+    tmp_path: Path, make: Callable[..., RunDirectory], registry: list[tracking.VersionRow]
 ) -> None:
-    made()
-    made("train.epochs=3")
+    make()
+    make("train.epochs=3")
     assert up_to_date(load_project("people", tmp_path), tmp_path) is None, "an older version that is not champion"
     registry[0] = replace(registry[0], tags={"decision": "rolled back"})
     assert up_to_date(load_project("people", tmp_path, ["train.epochs=3"]), tmp_path) is None
@@ -94,9 +94,9 @@ def test_only_the_champion_and_the_newest_version_that_stands_count(
 
 
 def test_without_the_run_directory_or_with_a_damaged_one_it_retrains(
-    tmp_path: Path, made: Callable[..., RunDirectory]
+    tmp_path: Path, make: Callable[..., RunDirectory]
 ) -> None:
-    run = made()
+    run = make()
     (run.path / "data.json").write_text("{")
     assert up_to_date(load_project("people", tmp_path), tmp_path) is None
     shutil.rmtree(run.path)

@@ -12,8 +12,8 @@ from headway.files.atomic import read_json, write_json
 from headway.pipeline import stages
 from headway.run.report import Silent
 from tests.gated import DAMAGES, WEIGHTS, Gated, build, repeated
-from tests.hearing import Heard
 from tests.letters import write_project
+from tests.warnings_reporter import WarningsReporter
 from tests.whole_project import flip, gone
 
 pytestmark = pytest.mark.slow
@@ -34,12 +34,12 @@ def letters(built: Gated) -> Gated:
 
 def test_a_run_that_was_paused_meets_the_champion_promoted_meanwhile_on_the_same_text(letters: Gated) -> None:
     assert read_json(letters.worse.path / "evaluation.json")["in_charge"] is None
-    heard = Heard()
-    decision = stages.register(letters.worse, letters.root, heard)
+    reporter = WarningsReporter()
+    decision = stages.register(letters.worse, letters.root, reporter)
     assert not decision.promoted
     assert "against version 2's" in decision.reason
     assert (decision.high or 0) < 0
-    assert heard.warnings == [
+    assert reporter.warnings == [
         "when this model was evaluated, no version was in charge, and version 2 is now: compared again"
     ]
     evaluation = read_json(letters.worse.path / "evaluation.json")
@@ -51,9 +51,9 @@ def test_a_run_that_was_paused_meets_the_champion_promoted_meanwhile_on_the_same
 def test_a_champion_that_went_since_the_evaluation_is_not_the_one_compared_with(letters: Gated) -> None:
     stages.evaluate(letters.worse, letters.root, Silent())
     tracking.rollback(letters.root, "little", reason="complaints")
-    heard = Heard()
-    decision = stages.register(letters.worse, letters.root, heard)
-    assert heard.warnings == [
+    reporter = WarningsReporter()
+    decision = stages.register(letters.worse, letters.root, reporter)
+    assert reporter.warnings == [
         "when this model was evaluated, version 2 was in charge, and version 1 is now: compared again"
     ]
     assert not decision.promoted
@@ -79,9 +79,9 @@ def test_beside_a_damaged_champion_a_worse_model_meets_the_version_before_and_st
 
 def test_a_model_as_good_as_the_version_before_takes_the_place_of_a_damaged_champion(letters: Gated) -> None:
     flip(letters.bundle("2") / WEIGHTS)
-    as_good, heard = repeated(letters.good, letters.root, "little-third"), Heard()
-    stages.evaluate(as_good, letters.root, heard)
-    (line,) = heard.warnings
+    as_good, reporter = repeated(letters.good, letters.root, "little-third"), WarningsReporter()
+    stages.evaluate(as_good, letters.root, reporter)
+    (line,) = reporter.warnings
     assert line.startswith("version 2 is in charge and cannot be compared: ")
     assert line.endswith("; compared with version 1, the newest whole one before")
     decision = stages.register(as_good, letters.root, Silent())
@@ -100,10 +100,10 @@ def test_where_every_version_is_damaged_the_champion_stays_until_a_person_wants_
     )
     assert letters.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}
 
-    wanted = repeated(letters.worse, letters.root, "little-wanted")
-    write_json(wanted.path / "run.json", {**wanted.plan, "replace_champion": True})
-    stages.evaluate(wanted, letters.root, Silent())
-    decision = stages.register(wanted, letters.root, Silent())
+    replacement = repeated(letters.worse, letters.root, "little-wanted")
+    write_json(replacement.path / "run.json", {**replacement.plan, "replace_champion": True})
+    stages.evaluate(replacement, letters.root, Silent())
+    decision = stages.register(replacement, letters.root, Silent())
     assert decision.promoted, decision.reason
     assert "version 2 cannot be compared, and is replaced on request: " in decision.reason
     assert letters.aliases()["4"] == ["champion"]

@@ -85,8 +85,8 @@ def test_a_champion_with_another_tokenizer_is_measured_on_the_same_bytes(
     store, _ = make_document_store(tmp_path / "prepared", documents, project.prepare, 16)
     assert store.tokens("test").size < Store(first.store).tokens("test").size
     rehearse.main(str(store.path), str(tmp_path / "out"), [], [str(first.bundle)])
-    losses, expected = (np.load(folder / "0.npy") for folder in (tmp_path / "out", first.path / "rehearsal"))
-    np.testing.assert_array_equal(losses, expected)
+    losses, truth = (np.load(folder / "0.npy") for folder in (tmp_path / "out", first.path / "rehearsal"))
+    np.testing.assert_array_equal(losses, truth)
     assert not (tmp_path / "out" / "samples.txt").exists()
 
 
@@ -95,10 +95,10 @@ def test_sums_of_a_run_that_earlier_code_evaluated_are_read_too(
 ) -> None:
     """Evaluated before an update of Headway, and registered after it."""
     exam = exam_of(first, load_project("little", root), root)
-    expected = exam.candidate()
-    np.savez(tmp_path / "0.npz", **dict(zip(("nats", "tokens", "bytes"), expected.T, strict=True)))
+    truth = exam.candidate()
+    np.savez(tmp_path / "0.npz", **dict(zip(("nats", "tokens", "bytes"), truth.T, strict=True)))
     for name in ("0.npz", "0.npy"):  # as evaluation.json has the champion's, and as the candidate's is looked for
-        np.testing.assert_array_equal(exam.read(tmp_path / name), expected)
+        np.testing.assert_array_equal(exam.read(tmp_path / name), truth)
 
 
 def test_a_fresh_process_completes_a_prompt_as_the_command_line_does(root: Path, first: RunDirectory) -> None:

@@ -35,7 +35,7 @@ def root(root: Path) -> Path:
     return root
 
 
-def begun(root: Path, **more: Any) -> RunDirectory:
+def begin(root: Path, **more: Any) -> RunDirectory:
     project = load_project("flowers", root)
     return RunDirectory.create(root, "flowers", {"project": project.model_dump(mode="json"), **more})
 
@@ -62,7 +62,7 @@ def trained(run: RunDirectory) -> None:
 
 
 def test_a_run_goes_on_behind_what_it_has_done(root: Path) -> None:
-    run, store = begun(root), root / "data" / "prepared" / "abc"
+    run, store = begin(root), root / "data" / "prepared" / "abc"
     assert remaining_stages(run) == STAGES
     prepared(run, store)
     assert remaining_stages(run) == STAGES  # nothing was learnt: the rows may be others by now
@@ -82,7 +82,7 @@ def test_a_run_goes_on_behind_what_it_has_done(root: Path) -> None:
 
 def test_documents_that_an_earlier_version_prepared_are_prepared_again_or_refused_in_one_line(root: Path) -> None:
     """As tokens.npy and tokenizer.json, beside a store.json that says so."""
-    run, store = begun(root), root / "data" / "prepared" / "abc"
+    run, store = begin(root), root / "data" / "prepared" / "abc"
     prepared(run, store)
     write_json(store / "store.json", {"vocabulary": 8, "kind": "tokens"})
     assert unfinished(run.path.name, root).is_ahead is False  # nothing was learnt: it is prepared again
@@ -102,7 +102,7 @@ def test_documents_that_an_earlier_version_prepared_are_prepared_again_or_refuse
 def test_a_decided_run_without_its_evaluation_is_told_without_metrics(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes | None
 ) -> None:
-    run = begun(root)
+    run = begin(root)
     trained(run)
     write_json(run.path / "tracking.json", {"ending": {"status": "FINISHED"}})
     write_json(run.path / "decision.json", {"promoted": True, "reason": "the first model"})
@@ -110,18 +110,18 @@ def test_a_decided_run_without_its_evaluation_is_told_without_metrics(
         (run.path / "evaluation.json").write_bytes(content)
     monkeypatch.chdir(root)
     assert cli.main(["resume", run.path.name]) == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "is done: there is nothing to resume" in shown
-    assert "the metrics are not shown:" in shown
-    assert "is missing or damaged" in shown
-    assert "the first model" in shown
+    text = " ".join(capsys.readouterr().out.split())
+    assert "is done: there is nothing to resume" in text
+    assert "the metrics are not shown:" in text
+    assert "is missing or damaged" in text
+    assert "the first model" in text
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"path": ', b"[]", b"{}", b'{"path": 3}'])
 def test_a_run_whose_rows_are_named_no_more_is_passed_over_and_refused_in_one_line(
     root: Path, content: bytes | None
 ) -> None:
-    run = begun(root)
+    run = begin(root)
     learnt(run)
     if content is not None:
         (run.path / "store.json").write_bytes(content)
@@ -138,7 +138,7 @@ def test_a_run_whose_rows_are_named_no_more_is_passed_over_and_refused_in_one_li
 
 def test_the_newest_run_is_taken_up_only_as_what_would_be_started_now(root: Path) -> None:
     assert newest(load_project("flowers", root), root) is None
-    run = begun(root)
+    run = begin(root)
     left = newest(load_project("flowers", root), root)
     assert left is not None
     assert (left.run, left.is_ahead) == (run, False)
@@ -158,9 +158,9 @@ def test_the_newest_run_is_taken_up_only_as_what_would_be_started_now(root: Path
 
 
 def test_what_is_no_retraining_is_no_newer_run_and_says_which_command_goes_on(root: Path) -> None:
-    run = begun(root)
+    run = begin(root)
     for mark, command in (("effect", "effect"), ("watch", "watch"), ("variants", "seeds")):
-        other = begun(root, **{mark: {}})
+        other = begin(root, **{mark: {}})
         with pytest.raises(
             ConfigError, match=f"is not a retraining, so it cannot be resumed; run again: headway {command} flowers"
         ):
@@ -171,7 +171,7 @@ def test_what_is_no_retraining_is_no_newer_run_and_says_which_command_goes_on(ro
 
 
 def test_a_run_at_work_or_without_its_bundle_is_refused(root: Path) -> None:
-    run = begun(root)
+    run = begin(root)
     lifetime.own(run)
     with pytest.raises(ConfigError, match="must have one process, but another still works on it"):
         unfinished(run.path.name, root)
@@ -183,15 +183,15 @@ def test_a_run_at_work_or_without_its_bundle_is_refused(root: Path) -> None:
 
 
 def test_a_run_that_has_learnt_does_not_go_on_with_other_rows(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = begun(root)
+    run = begin(root)
     prepared(run, root / "data" / "prepared" / "abc")
     learnt(run)
     before = read_json(run.path / "store.json")
 
     def prepare(run: RunDirectory, _root: Path, _report: Reporter) -> Prepared:
-        made = {"path": str(root), "digest": digest}
-        write_json(run.path / "store.json", made)
-        return Prepared.from_json(made)
+        values = {"path": str(root), "digest": digest}
+        write_json(run.path / "store.json", values)
+        return Prepared.from_json(values)
 
     monkeypatch.setattr(stages, "prepare", prepare)
     digest = "abc"

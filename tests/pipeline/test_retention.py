@@ -45,7 +45,7 @@ def age(path: Path, days: float) -> None:
         os.utime(entry, (when, when))
 
 
-def made(root: Path, days: float, project: str = "loans") -> RunDirectory:
+def make(root: Path, days: float, project: str = "loans") -> RunDirectory:
     """A run with all its parts and a prepared store of its own."""
     plan = {"project": {"name": project, "model": {"name": "mlp"}}, "seed": 0}
     run = RunDirectory.create(root, project, plan)
@@ -74,12 +74,12 @@ def names(collection: retention.Collection) -> list[str]:
     ],
 )
 def test_each_part_goes_past_its_own_limit_and_not_before(root: Path, days: float, going: list[str]) -> None:
-    made(root, days)
+    make(root, days)
     assert names(retention.collect(root, [], False)) == going
 
 
 def test_a_dry_run_changes_nothing_and_applied_twice_is_as_once(root: Path) -> None:
-    run = made(root, 40)
+    run = make(root, 40)
     before = sorted(root.rglob("*"))
     dry = retention.collect(root, [], False)
     assert sorted(root.rglob("*")) == before
@@ -94,7 +94,7 @@ def test_a_dry_run_changes_nothing_and_applied_twice_is_as_once(root: Path) -> N
 
 
 def test_what_one_limit_removes_does_not_make_the_rest_look_new(root: Path) -> None:
-    run = made(root, 20)
+    run = make(root, 20)
     retention.collect(root, [], True)
     age(run.bundle / "big", 31)
     for path in run.path.rglob("*"):
@@ -105,7 +105,7 @@ def test_what_one_limit_removes_does_not_make_the_rest_look_new(root: Path) -> N
 
 @pytest.mark.parametrize("lock", ["owner.lock", ".lock"])
 def test_a_run_whose_process_lives_is_kept_with_its_store(root: Path, lock: str) -> None:
-    run = made(root, 40)
+    run = make(root, 40)
     with locks.hold(run.path / lock):
         age(run.path / lock, 40)
         assert retention.collect(root, [], True).items == ()
@@ -115,20 +115,20 @@ def test_a_run_whose_process_lives_is_kept_with_its_store(root: Path, lock: str)
 def test_the_last_hour_is_kept_even_with_limits_of_nothing(root: Path) -> None:
     zero = "{keep_last: 0, runs_days: 0, checkpoints_days: 0, prepared_days: 0}"
     (root / "conf" / "loans.yaml").write_text(YAML.replace("{keep_last: 0}", zero))
-    made(root, 0.02)
+    make(root, 0.02)
     assert retention.collect(root, [], False).items == ()
 
 
 def test_the_newest_runs_are_kept(root: Path) -> None:
     (root / "conf" / "loans.yaml").write_text(YAML.replace("keep_last: 0", "keep_last: 2"))
-    runs = [made(root, days) for days in (60, 50, 40)]
+    runs = [make(root, days) for days in (60, 50, 40)]
     retention.collect(root, [], True)
     assert [run.bundle.exists() for run in runs] == [False, True, True]
 
 
 def test_another_projects_runs_and_a_store_that_it_needs_are_left_alone(root: Path) -> None:
     (root / "conf" / "other.yaml").write_text(YAML)
-    mine, theirs = made(root, 40), made(root, 40, "other")
+    mine, theirs = make(root, 40), make(root, 40, "other")
     write_json(mine.path / "store.json", {"path": str(root / "data" / "prepared" / f"{theirs.path.name}-store")})
     age(mine.path, 40)
     retention.collect(root, ["loans"], True)
@@ -138,7 +138,7 @@ def test_another_projects_runs_and_a_store_that_it_needs_are_left_alone(root: Pa
 
 
 def test_leftovers_of_a_kill_go(root: Path) -> None:
-    run = made(root, 1)
+    run = make(root, 1)
     trash = run.path / ".bundle.trash"
     trash.mkdir()
     nobody = "99999999"  # more than any process's number
@@ -155,13 +155,15 @@ def test_leftovers_of_a_kill_go(root: Path) -> None:
     assert (trash.exists(), old.exists(), new.exists(), sealing.exists()) == (False, False, True, False)
 
 
-@pytest.mark.parametrize(("days", "held", "stays"), [(0.5, False, True), (2, True, True), (2, False, False)])
-def test_the_parts_of_a_scoring_that_nobody_goes_on_with_go(root: Path, days: float, held: bool, stays: bool) -> None:
+@pytest.mark.parametrize(("days", "is_held", "stays"), [(0.5, False, True), (2, True, True), (2, False, False)])
+def test_the_parts_of_a_scoring_that_nobody_goes_on_with_go(
+    root: Path, days: float, is_held: bool, stays: bool
+) -> None:
     out = root / "data" / "scored" / "loans"
     part = out / ".parts" / "a.parquet.0123" / "0-10.parquet"
     write_json(part, {})
     age(part.parent, days)
-    lock = locks.take(out / ".lock") if held else None
+    lock = locks.take(out / ".lock") if is_held else None
     retention.collect(root, [], True)
     assert part.exists() == stays
     if lock is not None:
@@ -169,14 +171,14 @@ def test_the_parts_of_a_scoring_that_nobody_goes_on_with_go(root: Path, days: fl
 
 
 def test_a_run_of_an_unknown_mlflow_is_kept(root: Path) -> None:
-    run = made(root, 40)
+    run = make(root, 40)
     write_json(run.path / "tracking.json", {"run_id": "elsewhere"})
     age(run.path, 40)
     assert retention.collect(root, [], False).items == ()
 
 
 def test_what_a_registered_version_needs_stays_and_the_rest_goes(root: Path) -> None:
-    runs = [made(root, 0) for _ in range(2)]
+    runs = [make(root, 0) for _ in range(2)]
     described = {"format": 1, "task": "classification", "model": {"name": "mlp"}, "classes": ["no", "yes"]}
     preparation = Preparation((Number("age", "numeric", 0.0, 0.0, 1.0),), Target("y", "classification", ("no", "yes")))
     for run in runs:
@@ -198,7 +200,7 @@ def test_what_a_registered_version_needs_stays_and_the_rest_goes(root: Path) -> 
 
 
 def test_killed_in_the_middle_nothing_half_is_left_and_the_next_time_ends_it(root: Path) -> None:
-    run = made(root, 40)
+    run = make(root, 40)
     code = (
         "import os, shutil, sys, pathlib\nfrom headway.pipeline import retention\n"
         "shutil.rmtree = lambda path: os._exit(9)\n"
@@ -213,7 +215,7 @@ def test_killed_in_the_middle_nothing_half_is_left_and_the_next_time_ends_it(roo
 
 
 def test_only_one_process_clears_up(root: Path) -> None:
-    made(root, 40)
+    make(root, 40)
     with locks.hold(root / "data" / "gc.lock"), pytest.raises(ConfigError, match="another one runs"):
         retention.collect(root, [], True)
 
@@ -221,7 +223,7 @@ def test_only_one_process_clears_up(root: Path) -> None:
 def test_the_command_says_what_would_go_and_refuses_what_it_does_not_know(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made(root, 40)
+    make(root, 40)
     assert main(["gc", "loans", "--json"]) == 0
     collection = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (collection["applied"], len(collection["items"])) == (False, 4)
@@ -230,7 +232,7 @@ def test_the_command_says_what_would_go_and_refuses_what_it_does_not_know(
 
 
 def test_a_store_that_a_run_takes_up_meanwhile_is_kept(root: Path) -> None:
-    made(root, 40)
+    make(root, 40)
     listed = retention.plan(root, retention.limits(root, []))
     (item,) = [item for item in listed if item.what == "prepared data"]
     assert in_use(item.path)

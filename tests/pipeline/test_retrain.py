@@ -111,10 +111,10 @@ def test_every_column_that_the_model_sees_has_its_importance_and_the_run_says_wh
 
 
 def test_the_bundle_keeps_some_test_rows_to_compare_others_with(first: RunDirectory) -> None:
-    kept, test = pd.read_parquet(first.bundle / "background.parquet"), Store(first.store).raw_test().to_pandas()
-    assert len(kept) == 100
-    assert len(kept.merge(test[list(kept.columns)].drop_duplicates())) == 100
-    assert set(kept.columns) == set(Store(first.store).preparation.kinds)
+    background, test = pd.read_parquet(first.bundle / "background.parquet"), Store(first.store).raw_test().to_pandas()
+    assert len(background) == 100
+    assert len(background.merge(test[list(background.columns)].drop_duplicates())) == 100
+    assert set(background.columns) == set(Store(first.store).preparation.kinds)
 
 
 def test_a_fresh_process_predicts_raw_rows_as_the_run_did(root: Path, first: RunDirectory, tmp_path: Path) -> None:
@@ -122,9 +122,9 @@ def test_a_fresh_process_predicts_raw_rows_as_the_run_did(root: Path, first: Run
     Store(first.store).raw_test().to_pandas().to_parquet(raw)
     uri, out = f"sqlite:///{root}/mlruns/mlflow.db", tmp_path / "found.npy"
     words = [sys.executable, "-c", FRESH, uri, str(raw), "models:/german-credit@champion", str(out)]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("['prediction', 'probability_good', 'probability_bad']")
+    outcome = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout.startswith("['prediction', 'probability_good', 'probability_bad']")
     np.testing.assert_allclose(np.load(out), np.load(first.predictions("test"))[:, 1], atol=1e-5)
 
 
@@ -220,9 +220,9 @@ def test_the_loan_books_broken_month_stops_the_run_before_training(root: Path) -
     few = ["data.options.rows_per_month=300", "data.options.months=6"]
     run = runs.start(load_project("loans", root, [*few, "data.options.broken=true"]), root)
     runs.track(run, root)
-    with pytest.raises(DataError, match=r"interest_rate must be between 1 and 40, but .* rows are not \(row") as caught:
+    with pytest.raises(DataError, match=r"interest_rate must be between 1 and 40, but .* rows are not \(row") as error:
         stages.validate(run, root, Silent())
-    runs.conclude(run, root, caught.value)
+    runs.conclude(run, root, error.value)
     assert not (run.path / "store.json").exists()
     assert (run.path / "validation.html").exists()
     good = runs.start(load_project("loans", root, few), root)
@@ -236,17 +236,17 @@ def test_the_command_line_runs_a_project_and_ends_with_one_json_object(tmp_path:
     for setting in FEW:
         words += ["--set", setting]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW"))}
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    assert done.stdout.count("\n") == 1, "everything for people goes to standard error"
+    outcome = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    report: dict[str, Any] = json.loads(outcome.stdout.splitlines()[-1])
+    assert outcome.stdout.count("\n") == 1, "everything for people goes to standard error"
     assert set(report) >= {"project", "run_id", "stages", "metrics", "baselines", "decision", "model", "train"}
     assert set(report["stages"]) == {"validate", "prepare", "train", "evaluate", "register"}
     assert set(report["metrics"]["auc"]) == {"value", "low", "high"}
     assert set(report["train"]) >= {"precision", "epochs", "rows_per_second", "peak_memory_bytes", "seconds"}
     assert report["decision"]["promoted"] is True
     assert report["model"] == {"name": "breast-cancer", "version": "1"}
-    assert "✓ register" in done.stderr
+    assert "✓ register" in outcome.stderr
     again = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
     assert again.returncode == 0, again.stderr
     same = {"project": "breast-cancer", "up_to_date": True, "version": "1", "run_directory": report["run_directory"]}

@@ -81,9 +81,9 @@ def test_without_a_champion_there_is_no_rival_and_nothing_to_say(tmp_path: Path)
 
 def test_files_that_cannot_be_read_are_damage_and_another_target_is_not(tmp_path: Path) -> None:
     holder = Holder("3", tmp_path)
-    gone = look(holder, PROJECT)
-    assert gone is not None
-    assert gone.damaged
+    result = look(holder, PROJECT)
+    assert result is not None
+    assert result.damaged
     for content in ("", "[1]", '{"task": '):
         (tmp_path / "bundle.json").write_text(content)
         cut = look(holder, PROJECT)

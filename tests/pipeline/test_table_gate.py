@@ -19,7 +19,7 @@ from headway.pipeline import stages
 from headway.run.directory import RunDirectory
 from headway.serve.bundle import Predictor
 from tests.gated import DAMAGES, WEIGHTS, Gated, build, repeated, trained
-from tests.hearing import Heard
+from tests.warnings_reporter import WarningsReporter
 from tests.whole_project import flip, gone
 
 pytestmark = pytest.mark.slow
@@ -65,9 +65,9 @@ def rows(built: Gated) -> Gated:
 
 def judged(root: Path, run: RunDirectory) -> tuple[Decision, list[str]]:
     """The decision about a run, and the warnings."""
-    heard = Heard()
-    stages.evaluate(run, root, heard)
-    return stages.register(run, root, heard), heard.warnings
+    reporter = WarningsReporter()
+    stages.evaluate(run, root, reporter)
+    return stages.register(run, root, reporter), reporter.warnings
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -90,9 +90,9 @@ def test_where_every_version_is_damaged_the_champion_stays_until_a_person_wants_
     decision, _ = judged(rows.root, rows.worse)
     assert decision.reason.startswith("not promoted: version 2 is in charge and cannot be compared: ")
     assert rows.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}
-    wanted = repeated(rows.worse, rows.root, "rows-wanted")
-    write_json(wanted.path / "run.json", {**wanted.plan, "replace_champion": True})
-    decision, _ = judged(rows.root, wanted)
+    replacement = repeated(rows.worse, rows.root, "rows-wanted")
+    write_json(replacement.path / "run.json", {**replacement.plan, "replace_champion": True})
+    decision, _ = judged(rows.root, replacement)
     assert "version 2 cannot be compared, and is replaced on request: " in decision.reason
     assert rows.aliases()["4"] == ["champion"]
 
@@ -125,9 +125,9 @@ def test_a_champion_with_a_column_that_the_yaml_dropped_is_compared_on_the_same_
     auc = roc_auc_score(table["y"] == "yes", own[:, 1])
     assert champion["metrics"]["auc"]["value"] == pytest.approx(auc)
 
-    wanted = repeated(fewer, rows.root, "rows-wanted")
-    write_json(wanted.path / "run.json", {**wanted.plan, "replace_champion": True})
-    decision, _ = judged(rows.root, wanted)
+    replacement = repeated(fewer, rows.root, "rows-wanted")
+    write_json(replacement.path / "run.json", {**replacement.plan, "replace_champion": True})
+    decision, _ = judged(rows.root, replacement)
     assert decision.promoted
     replaced = "version 2 cannot be compared, and is replaced on request: it reads the column b, which conf/rows.yaml"
     assert replaced in decision.reason

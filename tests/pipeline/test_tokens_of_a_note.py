@@ -21,8 +21,8 @@ from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.serve.bundle import Predictor
-from tests.hearing import Heard
 from tests.retraining import retrained
+from tests.warnings_reporter import WarningsReporter
 
 pytestmark = pytest.mark.slow
 
@@ -93,10 +93,10 @@ def test_what_cannot_be_given_or_taken_is_refused_in_one_line(root: Path) -> Non
         ("model.text=letters",): "model.text must be one of 'words' or 'tokens', but is 'letters'",
         ("prepare.tokens.vocabulary=9",): "prepare.tokens.vocabulary must be at least 257, but is 9",
     }.items():
-        with pytest.raises(ConfigError) as caught:
+        with pytest.raises(ConfigError) as error:
             load_project("loans", root, settings)
-        assert line in str(caught.value)
-        assert "\n" not in str(caught.value)
+        assert line in str(error.value)
+        assert "\n" not in str(error.value)
 
 
 YAML = """
@@ -121,9 +121,9 @@ def small(root: Path, features: dict[str, str], text: str, notes: list[str]) -> 
 
 
 def test_a_column_whose_texts_are_all_empty_is_told_in_one_line_and_left_out(tmp_path: Path) -> None:
-    run, heard = small(tmp_path, {"x": "numeric", "note": "text"}, "tokens", ["", "  "] * 200), Heard()
-    stages.prepare(run, tmp_path, heard)
-    assert heard.warnings == ["note has no text in any training row, so the model does not see it"]
+    run, reporter = small(tmp_path, {"x": "numeric", "note": "text"}, "tokens", ["", "  "] * 200), WarningsReporter()
+    stages.prepare(run, tmp_path, reporter)
+    assert reporter.warnings == ["note has no text in any training row, so the model does not see it"]
     stages.train(run, tmp_path, Silent())
     rows = pd.DataFrame({"x": [0.5, -0.5], "note": ["never seen", None]})
     predictor = Predictor.load(run.bundle)
@@ -133,9 +133,9 @@ def test_a_column_whose_texts_are_all_empty_is_told_in_one_line_and_left_out(tmp
 @pytest.mark.parametrize("text", ["words", "tokens"])
 def test_a_table_without_anything_to_learn_from_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     run = small(tmp_path, {"note": "text"}, text, [""] * 400)
-    with pytest.raises(DataError, match="a feature must hold something to learn from .* but note does not") as caught:
+    with pytest.raises(DataError, match="a feature must hold something to learn from .* but note does not") as error:
         stages.prepare(run, tmp_path, Silent())
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_text_can_be_all_that_there_is(tmp_path: Path) -> None:

@@ -251,10 +251,10 @@ def test_bounds_on_dates_may_be_written_as_text() -> None:
     ],
 )
 def test_a_wrongly_stated_expectation_says_what_is_wrong(stated: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ConfigError, match=r"validation\.expectations\[0\]") as caught:
+    with pytest.raises(ConfigError, match=r"validation\.expectations\[0\]") as error:
         judge([Expectation.model_validate(stated)], TABLE)
-    assert reason in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_names_and_arguments_are_checked_before_any_row_is_read() -> None:
@@ -266,11 +266,11 @@ def test_names_and_arguments_are_checked_before_any_row_is_read() -> None:
 def test_the_page_needs_no_network_and_shows_failures_first() -> None:
     stated = [Expectation.model_validate(c) for c in CASES[:2]]
     results = judge(stated, TABLE, "<adult>").results
-    shown = page("<adult>", [Entry(r.passed, r.severity, r.sentence, r.name) for r in results])
-    assert "http" not in shown
-    assert "<script" not in shown
-    assert shown.index('"failed"') < shown.index('"passed"')
-    assert "&lt;adult&gt;" in shown
+    html = page("<adult>", [Entry(r.passed, r.severity, r.sentence, r.name) for r in results])
+    assert "http" not in html
+    assert "<script" not in html
+    assert html.index('"failed"') < html.index('"passed"')
+    assert "&lt;adult&gt;" in html
 
 
 def test_without_expectations_great_expectations_is_not_imported() -> None:
@@ -341,11 +341,11 @@ def test_bounds_that_great_expectations_reads_in_its_own_way_are_not_shared() ->
 
 def test_a_page_of_many_rules_shows_every_failure_that_stops_and_counts_the_rest() -> None:
     holding = [Entry(True, "stop", f"x{i} holds", "rule") for i in range(1500)]
-    shown = page("wide", [*holding, Entry(False, "stop", "x7 is broken", "rule")])
-    assert shown.count("<tr><td") == 1000
-    assert "x7 is broken" in shown
-    assert "1,501 rules, 1 broken" in shown
-    assert "and 501 that hold: validation.json has every rule" in shown
+    html = page("wide", [*holding, Entry(False, "stop", "x7 is broken", "rule")])
+    assert html.count("<tr><td") == 1000
+    assert "x7 is broken" in html
+    assert "1,501 rules, 1 broken" in html
+    assert "and 501 that hold: validation.json has every rule" in html
     broken = page("wide", [*holding[:10], *[Entry(False, "warn", "a warning", "rule")] * 1200])
     assert "and 200 that are broken and 10 that hold" in broken
     assert "and 0" not in page("narrow", holding[:10])

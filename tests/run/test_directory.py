@@ -83,9 +83,9 @@ def test_a_result_of_an_early_version_is_read_and_a_damaged_one_counts_as_none(t
     assert run.result is None
     early = {"precision": "fp32", "epochs": 7, "rows_per_second": 12.5, "seconds": 3.25}
     write_json(tmp_path / "result.json", {**early, "what_a_later_version_adds": 1})
-    expected = Result(precision="fp32", epochs=7, rows_per_second=12.5, seconds=3.25)
-    assert run.result == expected
-    assert expected.figures == early, "what is not in the file is not shown as nought"
+    truth = Result(precision="fp32", epochs=7, rows_per_second=12.5, seconds=3.25)
+    assert run.result == truth
+    assert truth.figures == early, "what is not in the file is not shown as nought"
     for damaged in ('{"epochs": "many"}', "[1]", '{"epochs": 7'):
         (tmp_path / "result.json").write_text(damaged)
         assert run.result is None

@@ -18,7 +18,7 @@ from headway.serve.body import CSV, JSON, PARQUET, TooLarge, read_body
 from headway.serve.config import ServeConfig
 
 LIMITS = ServeConfig(body_megabytes=1, rows=1000)
-EXPECTED = [{"x": "1", "k": "p"}, {"x": "2.50", "k": None}]
+ROWS = [{"x": "1", "k": "p"}, {"x": "2.50", "k": None}]
 
 
 def parquet(table: pa.Table, **options: Any) -> bytes:
@@ -45,7 +45,7 @@ GOOD: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("name", GOOD)
 def test_the_ways_to_write_rows_in_json_are_read(name: str) -> None:
-    assert read(*GOOD[name]) == EXPECTED
+    assert read(*GOOD[name]) == ROWS
 
 
 def test_csv_and_parquet_are_read_with_the_columns_that_are_needed() -> None:
@@ -126,10 +126,10 @@ BAD: dict[str, tuple[bytes, str, str]] = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_body_is_one_line(name: str) -> None:
     body, kind, text = BAD[name]
-    with pytest.raises(DataError, match=text) as caught:
+    with pytest.raises(DataError, match=text) as error:
         read(body, kind)
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 400
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
 
 
 def test_a_row_may_leave_out_what_stands_in_an_object_that_is_null() -> None:

@@ -179,9 +179,9 @@ def _every_column_must_matter(roads: Roads, rows: Rows) -> None:
     places = {name: table.column_names.index(name) for name in COLUMNS}
     without = [table.set_column(i, name, pa.nulls(few, table.column(i).type)) for name, i in places.items()]
     predictions = roads.by_pandas(pa.concat_tables([table, *without]).to_pandas(types_mapper=pd.ArrowDtype))
-    expected, *others = predictions.reshape(-1, few)
+    whole, *others = predictions.reshape(-1, few)
     for name, values in zip(COLUMNS, others, strict=True):
-        differences = np.abs(values - expected)[table.column(name).is_valid().to_numpy()]
+        differences = np.abs(values - whole)[table.column(name).is_valid().to_numpy()]
         assert (differences > 1e-5).mean() > 0.3, name
 
 
@@ -241,9 +241,9 @@ def _and_null(values: pa.Array) -> pa.Array:
 
 
 def _refusal(ask: Any) -> str:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as error:
         ask()
-    return str(caught.value)
+    return str(error.value)
 
 
 def _set_aside(roads: Roads, file: Path, out: Path) -> str:

@@ -83,8 +83,8 @@ def test_each_row_has_its_score_and_its_largest_reasons_which_add_up_to_it(root:
     assert answers["reason_1"].nunique() == 2, "either column is the largest for some rows"
     for name, value in (("reason_1", "value_1"), ("reason_2", "value_2")):
         for row in range(300):
-            expected = frame[answers[name][row]][row]
-            assert answers[value][row] == str(expected) or (pd.isna(expected) and pd.isna(answers[value][row]))
+            truth = frame[answers[name][row]][row]
+            assert answers[value][row] == str(truth) or (pd.isna(truth) and pd.isna(answers[value][row]))
 
 
 def test_what_is_not_named_is_summed_as_others(root: Path, tmp_path: Path) -> None:
@@ -108,15 +108,15 @@ def test_rows_are_refused_as_scoring_refuses_them(root: Path, tmp_path: Path) ->
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
     for name, do in (("reasons", explain), ("scores", score)):
         do("kinds", root, Silent(), str(tmp_path / "a.csv"), tmp_path / name)
-    answers, expected = (pd.read_parquet(tmp_path / name / "a.csv.refused.parquet") for name in ("reasons", "scores"))
-    pd.testing.assert_frame_equal(answers, expected)
+    answers, truth = (pd.read_parquet(tmp_path / name / "a.csv.refused.parquet") for name in ("reasons", "scores"))
+    pd.testing.assert_frame_equal(answers, truth)
     assert len(answers) == 3
     assert pd.read_parquet(tmp_path / "reasons" / "a.csv.parquet")["id"].tolist() == ["1", "5"]
     outcome = explain("kinds", root, Silent(), str(tmp_path / "a.csv"))
     assert [row.answer["id"] for row in outcome.rows] == ["1", "5"]
     assert sorted(outcome.refusals) == sorted(
         f"row {row:.0f}: {reason}" if pd.notna(row) else reason
-        for row, reason in zip(expected["row"], expected["reason"], strict=True)
+        for row, reason in zip(truth["row"], truth["reason"], strict=True)
     )
 
 
@@ -135,9 +135,9 @@ def test_without_a_folder_the_first_rows_are_shown(root: Path, tmp_path: Path) -
     result = explain("amounts", root, Silent(), str(tmp_path / "a.parquet"), top=1)
     assert len(result.rows) == MOST_SHOWN
     assert not result.is_whole
-    expected = Predictor.load(tracking.version_of(root, "amounts").bundle).predict(frame)[:MOST_SHOWN]
+    truth = Predictor.load(tracking.version_of(root, "amounts").bundle).predict(frame)[:MOST_SHOWN]
     sums = [one.base + sum(reason.contribution for reason in one.reasons) + one.others for one in result.rows]
-    np.testing.assert_allclose(sums, expected, rtol=1e-5)
+    np.testing.assert_allclose(sums, truth, rtol=1e-5)
     assert Explanation.from_json(json.loads(json.dumps(result.to_json()))) == result
     first = shown(result)[0]
     assert list(first) == ["row", "prediction", "because of"]

@@ -33,10 +33,10 @@ def test_compiled_predictions_are_the_plain_ones_for_any_number_of_rows(predicto
 @pytest.mark.parametrize("target", [CLASSES, VALUE])
 def test_int8_predictions_are_near_but_not_the_same(tmp_path: Path, target: Target) -> None:
     plain = Predictor.load(bundle_of(tmp_path / "bundle", target))
-    expected, predictions = plain.predict(rows(200, 1)), hastened(plain, "int8").predict(rows(200, 1))
+    truth, predictions = plain.predict(rows(200, 1)), hastened(plain, "int8").predict(rows(200, 1))
     spread = 1.0 if target is CLASSES else VALUE.std
-    assert 0 < np.abs(predictions - expected).max() < 0.02 * spread
-    np.testing.assert_array_equal(plain.predict(rows(200, 1)), expected)  # the plain network is left as it was
+    assert 0 < np.abs(predictions - truth).max() < 0.02 * spread
+    np.testing.assert_array_equal(plain.predict(rows(200, 1)), truth)  # the plain network is left as it was
 
 
 def test_without_a_compiler_or_torchao_the_reason_is_told(
@@ -44,8 +44,8 @@ def test_without_a_compiler_or_torchao_the_reason_is_told(
 ) -> None:
     monkeypatch.setattr("headway.train.step.has_compiler", lambda: False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    chosen, trials = fastest(predictor, rows(50, 0), repeats=1)
-    assert chosen is predictor
+    choice, trials = fastest(predictor, rows(50, 0), repeats=1)
+    assert choice is predictor
     assert [(t.way, t.seconds is None) for t in trials] == [("plain", False), *((w, True) for w in faster.WAYS)]
     assert "but there is none; install g++" in str(trials[1].problem)
     assert "needs the package torchao" in str(trials[2].problem)
@@ -63,16 +63,16 @@ def pretend(monkeypatch: pytest.MonkeyPatch, costs: dict[str, float], moves: dic
             return np.full((4, 2), 0.5 + moves.get(self.way, 0.0))
 
     def make(way: str) -> Pretended:
-        made = Pretended(None, None, None)  # pyrefly: ignore
-        object.__setattr__(made, "way", way)
-        return made
+        predictor = Pretended(None, None, None)  # pyrefly: ignore
+        object.__setattr__(predictor, "way", way)
+        return predictor
 
     monkeypatch.setattr(faster, "hastened", lambda _predictor, way: make(way))
     return make("plain"), lambda: now[0]
 
 
 @pytest.mark.parametrize(
-    ("costs", "moves", "expected"),
+    ("costs", "moves", "truth"),
     [
         ({"compiled": 0.5, "int8": 9.0, "int8 compiled": 0.8}, {}, "compiled"),
         ({"compiled": 0.97, "int8": 9.0, "int8 compiled": 2.0}, {}, "plain"),
@@ -80,11 +80,11 @@ def pretend(monkeypatch: pytest.MonkeyPatch, costs: dict[str, float], moves: dic
     ],
 )
 def test_the_fastest_within_the_tolerance_is_taken(
-    monkeypatch: pytest.MonkeyPatch, costs: dict[str, float], moves: dict[str, float], expected: str
+    monkeypatch: pytest.MonkeyPatch, costs: dict[str, float], moves: dict[str, float], truth: str
 ) -> None:
     plain, clock = pretend(monkeypatch, {"plain": 1.0, **costs}, moves)
-    chosen, trials = fastest(plain, rows(4, 0), clock=clock)  # pyrefly: ignore
-    assert chosen.way == expected  # pyrefly: ignore
+    choice, trials = fastest(plain, rows(4, 0), clock=clock)  # pyrefly: ignore
+    assert choice.way == truth  # pyrefly: ignore
     assert {t.way: t.seconds for t in trials} == pytest.approx({"plain": 1.0, **costs})
     assert {t.way: t.apart for t in trials if t.apart} == pytest.approx(moves)
 

@@ -184,8 +184,8 @@ def json_lines(rows: list[Row], rng: np.random.Generator, left_out: float) -> li
 
     def line(row: Row) -> str:
         pairs = [(name, "null" if value is None else written(name, value)) for name, value in row.items()]
-        kept = [f"{json.dumps(name)}: {text}" for name, text in pairs if text != "null" or rng.random() >= left_out]
-        return "{" + ", ".join(kept) + "}"
+        parts = [f"{json.dumps(name)}: {text}" for name, text in pairs if text != "null" or rng.random() >= left_out]
+        return "{" + ", ".join(parts) + "}"
 
     return [line(row) for row in rows]
 
@@ -278,9 +278,9 @@ def test_ten_thousand_random_rows_get_the_same_predictions_by_five_roads(root: P
         answers["JSON by HTTP"] = ask(port, f'{{"inputs": [{",".join(lines)}]}}'.encode(), "application/json")
         answers["CSV by HTTP"] = ask(port, comma.read_bytes(), "text/csv")
         answers["Parquet by HTTP"] = ask(port, parquet.read_bytes(), "application/vnd.apache.parquet")
-    expected = answers["b.parquet"]
+    truth = answers["b.parquet"]
     for name, predictions in answers.items():
-        np.testing.assert_allclose(predictions, expected, rtol=0, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(predictions, truth, rtol=0, atol=1e-6, err_msg=name)
     _every_column_must_matter(root, table_of(rows[:500]))
 
 
@@ -288,11 +288,11 @@ def _every_column_must_matter(root: Path, rows: pa.Table) -> None:
     """Else it would not be seen that a road reads one otherwise."""
     predictor = Predictor.load(tracking.version_of(root, "roads").bundle)
     batch = rows.combine_chunks().to_batches()[0]
-    expected = predictor.predict(batch)
+    whole = predictor.predict(batch)
     for name in KINDS:
         i = batch.schema.get_field_index(name)
         missing = batch.set_column(i, name, pa.nulls(batch.num_rows, pa.string()))
-        assert (np.abs(predictor.predict(missing) - expected).max(1) > 1e-4).mean() > 0.3, name
+        assert (np.abs(predictor.predict(missing) - whole).max(1) > 1e-4).mean() > 0.3, name
 
 
 def test_codes_that_a_user_read_as_numbers_are_the_codes_of_training(tmp_path: Path) -> None:
@@ -312,8 +312,8 @@ def test_codes_that_a_user_read_as_numbers_are_the_codes_of_training(tmp_path: P
     store, _ = make_store(tmp_path / "prepared", division, data, PrepareConfig(min_count=1, bins=0))
     inputs = store.preparation.inputs()
     predictor = Predictor(store.preparation, inputs, MLP(width=8, depth=1).build(inputs).eval())
-    expected = predictor.predict(texts)
+    truth = predictor.predict(texts)
     numbers = texts.assign(code=texts["code"].astype(float))
     for frame in (numbers, numbers.astype({"code": object}), numbers.assign(code=numbers["code"].astype("Float32"))):
-        np.testing.assert_array_equal(predictor.predict(frame), expected)
-    assert len(np.unique(expected[:, 0])) == 4, "01001 and 1001 are two codes"
+        np.testing.assert_array_equal(predictor.predict(frame), truth)
+    assert len(np.unique(truth[:, 0])) == 4, "01001 and 1001 are two codes"

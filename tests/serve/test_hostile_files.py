@@ -87,10 +87,10 @@ BAD: dict[str, tuple[str, bytes]] = {
 def test_a_bad_file_is_one_line_that_names_it_and_leaves_nothing(root: Path, tmp_path: Path, name: str) -> None:
     file, content = BAD[name]
     (tmp_path / file).write_bytes(content)
-    with pytest.raises(DataError, match=rf"^{file}") as caught:
+    with pytest.raises(DataError, match=rf"^{file}") as error:
         score("classes", root, Silent(), str(tmp_path / file), tmp_path / "out")
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 400
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
     assert left(tmp_path / "out") == []
 
 
@@ -191,10 +191,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "headway-test", str(place)]
     try:
-        made = subprocess.run(command, capture_output=True).returncode == 0
+        is_mounted = subprocess.run(command, capture_output=True).returncode == 0
     except OSError:
-        made = False
-    if not made:
+        is_mounted = False
+    if not is_mounted:
         pytest.skip("skipped: mounts a small disk, which this user may not")
     yield place
     subprocess.run(["umount", str(place)], check=True)

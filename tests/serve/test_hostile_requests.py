@@ -27,8 +27,8 @@ LIMITS = "serve: {body_megabytes: 1, rows: 5000, seconds: 2, connections: 64}\n"
 class Server:
     """A server under test, and one way to ask it."""
 
-    def __init__(self, kept: ServerProcess, port: int) -> None:
-        self.kept, self.port = kept, port
+    def __init__(self, process: ServerProcess, port: int) -> None:
+        self.process, self.port = process, port
 
     def ask(
         self, body: bytes, headers: Mapping[str, str], path: str = "/invocations", method: str = "POST"
@@ -41,7 +41,7 @@ class Server:
 
     @property
     def root(self) -> Path:
-        return self.kept.child.log.parents[2]
+        return self.process.child.log.parents[2]
 
     def json(self, body: bytes) -> tuple[int, str]:
         return self.ask(body, {"Content-Type": "application/json"})
@@ -50,9 +50,9 @@ class Server:
         status, text = self.json(GOOD)
         return status == 200 and len(json.loads(text)["predictions"]) == 2
 
-    def connect(self, begun: bytes = b"") -> socket.socket:
+    def connect(self, head: bytes = b"") -> socket.socket:
         one = socket.create_connection(("127.0.0.1", self.port), timeout=60)
-        one.sendall(begun)
+        one.sendall(head)
         return one
 
 
@@ -65,8 +65,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         conf = root / "conf" / "values.yaml"
         conf.write_text(conf.read_text() + LIMITS)
         port = free_port()
-        with serving("values", root, port, "champion", lambda _: None) as kept:
-            yield Server(kept, port)
+        with serving("values", root, port, "champion", lambda _: None) as process:
+            yield Server(process, port)
 
 
 def one(x: str = "1", k: str = '"p"') -> bytes:
@@ -124,7 +124,7 @@ def test_each_bad_request_gets_400_with_its_line_and_the_next_one_is_answered(se
         assert line in error_of(status, text), name
         assert str(server.root) not in text, name
     assert server.works()
-    assert server.kept.child.log.read_text() == "", "what a client did wrong is not in the log"
+    assert server.process.child.log.read_text() == "", "what a client did wrong is not in the log"
     assert server.json(one(k="1" * 5000))[0] == 200, "as a category it is one that was never seen"
 
 
@@ -138,10 +138,10 @@ def test_wrong_headers_methods_and_paths_get_one_line(server: Server) -> None:
     ):
         status, text = server.ask(GOOD, headers)
         assert (status, bool(error_of(status, text))) == (400, True), headers
-    for method, path, expected in (("GET", "/invocations", 405), ("POST", "/elsewhere", 404), ("DELETE", "/ping", 405)):
+    for method, path, code in (("GET", "/invocations", 405), ("POST", "/elsewhere", 404), ("DELETE", "/ping", 405)):
         status, text = server.ask(b"", {}, path, method)
         line = f"a request must be POST /invocations, or GET /ping, /health or /version, but is {method} {path}"
-        assert (status, error_of(status, text)) == (expected, line)
+        assert (status, error_of(status, text)) == (code, line)
     for raw in (b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 100_000):
         with server.connect(raw) as connection:
             answer = connection.recv(1 << 16)
@@ -191,7 +191,7 @@ class Clock:
     """A loop and a connection in one, whose time is set by hand; what is on its way is in a real socket."""
 
     def __init__(self, near: socket.socket) -> None:
-        self.near, self.now, self.ended = near, 0.0, False
+        self.near, self.now, self.is_over = near, 0.0, False
         self.later: list[tuple[float, Any]] = []
 
     def time(self) -> float:
@@ -207,7 +207,7 @@ class Clock:
         return self.near
 
     def abort(self) -> None:
-        self.ended = True
+        self.is_over = True
 
     def until(self, moment: float) -> None:
         while self.later and self.later[0][0] <= moment:
@@ -232,23 +232,23 @@ def test_an_answer_that_is_taken_slowly_is_not_cut_off_and_one_that_nobody_takes
             connection._since = 0.0
             connection._look()
             for second in range(1, 11):
-                taken = app._in_kernel(near)
-                while app._in_kernel(near) == taken:
+                count = app._in_kernel(near)
+                while app._in_kernel(near) == count:
                     far.recv(1 << 14)
                 clock.until(second)
-                assert not clock.ended
+                assert not clock.is_over
             time.sleep(0.5)  # what is on its way to the other end arrives
             clock.until(15)
-            assert clock.ended, "nothing was taken for two seconds"
+            assert clock.is_over, "nothing was taken for two seconds"
 
 
 def test_a_killed_process_is_started_again(server: Server) -> None:
-    before = server.kept.child.guard.pid
+    before = server.process.child.guard.pid
     os.killpg(before, signal.SIGKILL)
-    server.kept.child.guard.wait()
-    server.kept.look()
-    server.kept.ready()
-    assert server.kept.child.guard.pid != before
+    server.process.child.guard.wait()
+    server.process.look()
+    server.process.ready()
+    assert server.process.child.guard.pid != before
     assert server.works()
 
 

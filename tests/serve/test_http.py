@@ -48,7 +48,7 @@ def test_the_server_answers_with_the_password_alone_what_scoring_writes_and_ends
     frame = rows(20, 3).to_pandas()
     frame.to_parquet(root / "rows.parquet")
     score("values", root, Silent(), str(root / "rows.parquet"), root / "out")
-    expected = pd.read_parquet(root / "out" / "rows.parquet")[["prediction", "low", "high"]]
+    truth = pd.read_parquet(root / "out" / "rows.parquet")[["prediction", "low", "high"]]
     port = free_port()
     command = [sys.executable, "-m", "headway.cli", "serve", "values", "--port", str(port)]
     settings = {**os.environ, "HEADWAY_AUTH": PASSWORD}
@@ -66,8 +66,8 @@ def test_the_server_answers_with_the_password_alone_what_scoring_writes_and_ends
         finally:
             served.send_signal(signal.SIGINT)
             assert served.wait(60) == 0
-    np.testing.assert_allclose(answer, expected, rtol=1e-6)
-    np.testing.assert_allclose(also, expected, rtol=1e-6)
+    np.testing.assert_allclose(answer, truth, rtol=1e-6)
+    np.testing.assert_allclose(also, truth, rtol=1e-6)
 
 
 def test_a_taken_port_is_one_line(root: Path) -> None:

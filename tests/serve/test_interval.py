@@ -184,6 +184,6 @@ def test_the_trees_as_numbers_say_what_lightgbm_says(rows: int, monkeypatch: pyt
     monkeypatch.setattr(library, "train", lambda *a, **k: boosters.append(train(*a, **k)) or boosters[-1])
     prediction, target, inputs = of_an_input(np.random.default_rng(0), rows)
     x = np.concatenate([inputs, prediction[:, None]], 1)
-    expected = spread._fit(x, np.abs(target - prediction) + 0.01).expected(x)
-    np.testing.assert_allclose(expected, boosters[0].predict(x), rtol=1e-9)
-    assert len(np.unique(expected)) > 1
+    truth = spread._fit(x, np.abs(target - prediction) + 0.01).expected(x)
+    np.testing.assert_allclose(truth, boosters[0].predict(x), rtol=1e-9)
+    assert len(np.unique(truth)) > 1

@@ -78,7 +78,7 @@ def _registered(tmp_path: Path) -> Path:
 def test_a_fresh_process_without_headway_predicts_what_the_bundle_predicts(root: Path) -> None:
     champion = tracking.champion(root, "small")
     assert champion is not None
-    expected = Predictor.load(champion.bundle).predict(ROWS)
+    truth = Predictor.load(champion.bundle).predict(ROWS)
     plain = json.loads(ROWS.to_json(orient="records"))
     questions = [
         plain,
@@ -89,7 +89,7 @@ def test_a_fresh_process_without_headway_predicts_what_the_bundle_predicts(root:
         [{"a": 2.0, "b": 4.0, "c": "z"}, {"a": -np.inf, "b": 4.0, "c": "z"}],
     ]
     elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    ended = subprocess.run(
+    outcome = subprocess.run(
         [sys.executable, "-W", "error::UserWarning:headway", "-c", LOAD],
         input=json.dumps(questions),
         env={**elsewhere, "MLFLOW_TRACKING_URI": tracking.tracking_uri(root)},
@@ -97,16 +97,16 @@ def test_a_fresh_process_without_headway_predicts_what_the_bundle_predicts(root:
         capture_output=True,
         text=True,
     )
-    assert ended.returncode == 0, ended.stderr
-    report = json.loads(ended.stdout.splitlines()[-1])
+    assert outcome.returncode == 0, outcome.stderr
+    report = json.loads(outcome.stdout.splitlines()[-1])
     whole, extra, integers, nulls, missing, infinite = report["answers"]
     assert "/artifacts/small/models/" in report["file"]
     for i, name in enumerate(("no", "yes")):
-        np.testing.assert_allclose(whole[f"probability_{name}"], expected[:, i], atol=1e-5)
+        np.testing.assert_allclose(whole[f"probability_{name}"], truth[:, i], atol=1e-5)
     assert "probability" not in whole
-    assert whole["prediction"] == [("no", "yes")[i] for i in expected.argmax(1)]
+    assert whole["prediction"] == [("no", "yes")[i] for i in truth.argmax(1)]
     assert extra == whole
-    np.testing.assert_allclose(integers["probability_yes"], expected[3:, 1], atol=1e-5)
+    np.testing.assert_allclose(integers["probability_yes"], truth[3:, 1], atol=1e-5)
     assert len(nulls["prediction"]) == 1
     assert missing.startswith("DataError: rows to predict must have the column b")
     assert "\n" not in missing
@@ -118,9 +118,9 @@ def test_the_server_and_score_refuse_an_infinity_as_the_model_does(root: Path) -
     assert champion is not None
     predictor = Predictor.load(champion.bundle)
     rows = pd.DataFrame({"a": [2.0, -np.inf], "b": [4.0, 4.0], "c": ["z", "z"]})
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as error:
         predictor.answer(rows, {})
-    assert str(caught.value) == INFINITE
+    assert str(error.value) == INFINITE
     server = TestClient(application(predictor, ServeConfig()))
     answer = server.post("/invocations", content=rows.to_csv(index=False), headers={"Content-Type": "text/csv"})
     assert (answer.status_code, answer.json()["message"]) == (400, INFINITE)

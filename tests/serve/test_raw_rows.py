@@ -35,7 +35,7 @@ def test_a_csv_read_by_pandas_is_prepared_as_in_training(tmp_path: Path) -> None
     split = SplitConfig()
     store, _ = make_store(tmp_path / "prepared", Division(table, split), data, PrepareConfig())
     preparation = store.preparation
-    expected = [preparation.apply(chunk.batch) for chunk in table.chunks()]
+    truth = [preparation.apply(chunk.batch) for chunk in table.chunks()]
     predictor = Predictor(preparation, preparation.inputs(), None)  # pyrefly: ignore
 
     ways: list[dict[str, Any]] = [
@@ -50,7 +50,7 @@ def test_a_csv_read_by_pandas_is_prepared_as_in_training(tmp_path: Path) -> None
         for name in ("numeric", "categorical"):
             np.testing.assert_array_equal(
                 arrays[name],
-                np.concatenate([e[name] for e in expected]),
+                np.concatenate([e[name] for e in truth]),
                 err_msg=str(options),
             )
 

@@ -58,12 +58,10 @@ def test_every_file_of_a_folder_becomes_one_with_the_bundles_own_numbers(root: P
     assert (outcome.rows, outcome.scored, outcome.refused) == (5300, 5300, 0)
     for frame, name in ((first, "a.parquet"), (second, "more/b.csv.parquet")):
         predictions = pd.read_parquet(tmp_path / "out" / name)
-        expected = predictor(root, "classes").predict(frame)
+        truth = predictor(root, "classes").predict(frame)
         assert predictions["id"].astype("int64").tolist() == frame["id"].tolist()
-        np.testing.assert_allclose(
-            predictions[["probability_a", "probability_b", "probability_c"]], expected, atol=1e-6
-        )
-        assert predictions["prediction"].tolist() == [("a", "b", "c")[i] for i in expected.argmax(1)]
+        np.testing.assert_allclose(predictions[["probability_a", "probability_b", "probability_c"]], truth, atol=1e-6)
+        assert predictions["prediction"].tolist() == [("a", "b", "c")[i] for i in truth.argmax(1)]
         assert set(predictions["model_version"]) == {"1"}
     manifest = read_json(tmp_path / "out" / "manifest.json")
     assert [file["rows"] for file in manifest["files"]] == [5000, 300]
@@ -74,14 +72,14 @@ def test_a_regression_gets_an_interval_and_row_numbers_where_it_has_no_keys(root
     frame.to_parquet(tmp_path / "a.parquet")
     score("values", root, Silent(), str(tmp_path / "a.parquet"), tmp_path / "out")
     answers = pd.read_parquet(tmp_path / "out" / "a.parquet")
-    expected = predictor(root, "values").predict(frame)
+    truth = predictor(root, "values").predict(frame)
     assert answers["row"].tolist() == list(range(1, 51))
-    np.testing.assert_allclose(answers["prediction"], expected, rtol=1e-6)
+    np.testing.assert_allclose(answers["prediction"], truth, rtol=1e-6)
     is_small, is_unknown = frame["x"].fillna(0.5) <= 0, ~frame["k"].isin(["p", "q"])
     exponents = np.where(is_small, np.where(is_unknown, 0.1, 0.4), np.where(frame["x"].fillna(0.5) <= 0.5, -0.2, 0.7))
     unit = np.exp(exponents)
-    np.testing.assert_allclose(answers["low"], expected - unit * np.interp(expected, [9, 11], [2, 4]), rtol=1e-6)
-    np.testing.assert_allclose(answers["high"], expected + unit * np.interp(expected, [9, 11], [3, 9]), rtol=1e-6)
+    np.testing.assert_allclose(answers["low"], truth - unit * np.interp(truth, [9, 11], [2, 4]), rtol=1e-6)
+    np.testing.assert_allclose(answers["high"], truth + unit * np.interp(truth, [9, 11], [3, 9]), rtol=1e-6)
     assert (answers["high"] - answers["low"]).nunique() > 10, "some rows lie between the knots"
 
 
@@ -189,8 +187,8 @@ def test_killed_twice_on_the_way_it_ends_as_one_that_never_was(root: Path, tmp_p
     assert (outcome.scored, outcome.refused) == (200_000, 0)
     predictions = pd.read_parquet(next(out.glob("*.parquet")))
     assert predictions["id"].astype(int).tolist() == frame["id"].tolist()
-    expected = predictor(root, "classes").predict(frame)
-    np.testing.assert_allclose(predictions[["probability_a", "probability_b", "probability_c"]], expected, atol=1e-6)
+    truth = predictor(root, "classes").predict(frame)
+    np.testing.assert_allclose(predictions[["probability_a", "probability_b", "probability_c"]], truth, atol=1e-6)
     assert sorted(p.name for p in out.iterdir()) == sorted([".lock", "manifest.json", next(out.glob("*.parquet")).name])
 
 

@@ -27,9 +27,9 @@ def test_workers_answer_in_order_as_one_process_does(tmp_path: Path, target: Tar
         again = list(workers.predict(batches[:2]))
     assert [len(f) for f in answers] == [b.num_rows for b in batches]
     for batch, one in zip(batches, answers, strict=True):
-        expected = alone.predict(batch)
-        assert (one.shape, one.dtype) == (expected.shape, expected.dtype)
-        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-6)
+        truth = alone.predict(batch)
+        assert (one.shape, one.dtype) == (truth.shape, truth.dtype)
+        np.testing.assert_allclose(one, truth, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(again[0], answers[0])
 
 
@@ -54,12 +54,12 @@ def test_few_batches_are_in_memory_at_a_time(tmp_path: Path) -> None:
 def test_refused_rows_are_refused_with_the_predictors_words_and_the_pool_goes_on(tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", CLASSES)
     wrong = pa.RecordBatch.from_pydict({"x": ["one", "2"], "k": ["p", "q"]})
-    with pytest.raises(DataError) as expected:
+    with pytest.raises(DataError) as error:
         Predictor.load(bundle).predict(wrong)
     with Workers(bundle, 1) as workers:
         with pytest.raises(DataError) as refusal:
             list(workers.predict([rows(5, 0), wrong]))
-        assert str(refusal.value) == str(expected.value)
+        assert str(refusal.value) == str(error.value)
         assert len(next(workers.predict([rows(5, 0)]))) == 5
 
 

@@ -74,8 +74,8 @@ class Rows:
 
         def line(row: tuple[str, ...]) -> str:
             pairs = zip(names, row, strict=True)
-            kept = [f"{name}: {text}" for name, text in pairs if text != "null" or rng.random() >= left_out]
-            return "{" + ", ".join(kept) + "}"
+            parts = [f"{name}: {text}" for name, text in pairs if text != "null" or rng.random() >= left_out]
+            return "{" + ", ".join(parts) + "}"
 
         return [line(row) for row in zip(*texts, strict=True)]
 

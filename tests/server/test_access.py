@@ -117,8 +117,8 @@ def test_a_browser_is_told_to_ask_for_the_password_and_that_no_other_page_may_sh
         return {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
     assert answer(Rules(password=SECRET))["www-authenticate"].startswith("Basic")
-    shown = answer(Rules(password=SECRET), authorization=basic(SECRET))
-    assert (shown["cross-origin-resource-policy"], shown["x-frame-options"]) == ("same-origin", "SAMEORIGIN")
+    page = answer(Rules(password=SECRET), authorization=basic(SECRET))
+    assert (page["cross-origin-resource-policy"], page["x-frame-options"]) == ("same-origin", "SAMEORIGIN")
 
 
 def test_the_user_who_started_a_server_needs_no_password_for_it_where_none_is_set() -> None:

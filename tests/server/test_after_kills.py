@@ -99,12 +99,12 @@ def test_every_command_closes_dead_runs_first_but_those_that_do_it_later_or_must
 def test_a_backup_shows_no_dead_run_as_running_where_its_folder_is_not(
     root: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, kept, other = make(root), tmp_path_factory.mktemp("kept") / "b.tar", tmp_path_factory.mktemp("other")
+    run, archive, other = make(root), tmp_path_factory.mktemp("kept") / "b.tar", tmp_path_factory.mktemp("other")
     begin(run, root, {}, "mlp", "")
     die(run)
-    assert cli.main(["backup", "--to", str(kept)]) == 0
+    assert cli.main(["backup", "--to", str(archive)]) == 0
     assert f"{run.path.name}: its process was killed; closed as killed" in capsys.readouterr().err
-    restore(str(kept), other)
+    restore(str(archive), other)
     assert not (other / "data").exists()
     assert statuses(other) == ["KILLED"]
 

@@ -44,44 +44,44 @@ def empty(tmp_path: Path) -> Path:
 
 
 def test_a_backup_comes_back_in_another_folder(full: Path, tmp_path: Path) -> None:
-    made = backup(full, str(tmp_path / "kept") + "/")
-    with tarfile.open(made.file) as tar:
+    archive = backup(full, str(tmp_path / "kept") + "/")
+    with tarfile.open(archive.file) as tar:
         names = tar.getnames()
         content = tar.extractfile("manifest.json")
         assert content is not None
         assert json.load(content)["database"] == "sqlite"
     assert {"manifest.json", "databases/mlflow.db", "conf/flowers.yaml"} < set(names)
-    assert "not HEADWAY_AUTH" in made.what
-    assert Path(made.file).stat().st_mode & 0o777 == 0o600
+    assert "not HEADWAY_AUTH" in archive.what
+    assert Path(archive.file).stat().st_mode & 0o777 == 0o600
     other = empty(tmp_path)
-    restore(made.file, other)
+    restore(archive.file, other)
     assert (other / "mlruns" / "mlflow.db").stat().st_mode & 0o777 == 0o600
     assert read_back(other) == (0.75, "hello")
     assert (other / "conf" / "flowers.yaml").read_text() == "task: classification\n"
     assert not list(other.glob(".headway*"))
     with pytest.raises(ConfigError, match=r"into an empty project, but .*mlflow.db exists"):
-        restore(made.file, other)
+        restore(archive.file, other)
 
 
 def test_a_backup_is_taken_while_somebody_writes(full: Path, tmp_path: Path) -> None:
     with sqlite3.connect(full / "mlruns" / "mlflow.db") as writer:
         writer.execute("UPDATE metrics SET value = 0.5")  # not committed yet
-        made = backup(full, str(tmp_path / "b.tar"))
+        archive = backup(full, str(tmp_path / "b.tar"))
         writer.rollback()
     writer.close()
     other = empty(tmp_path)
-    restore(made.file, other)
+    restore(archive.file, other)
     assert read_back(other) == (0.75, "hello")
 
 
 def test_what_cannot_be_kept_or_restored_is_one_line_and_changes_nothing(full: Path, tmp_path: Path) -> None:
-    made = backup(full, str(tmp_path / "b.tar"))
+    archive = backup(full, str(tmp_path / "b.tar"))
     with pytest.raises(ConfigError, match="must name a new file"):
-        backup(full, made.file)
+        backup(full, archive.file)
     other = empty(tmp_path)
     with pytest.raises(ConfigError, match="nothing ran here yet"):
         backup(other, "backups/")
-    content = Path(made.file).read_bytes()
+    content = Path(archive.file).read_bytes()
     for part, fact in (
         (content[: len(content) // 2], "must be (a whole backup|an undamaged file)"),
         (b"hello", "must be an undamaged file of headway backup"),
@@ -92,7 +92,7 @@ def test_what_cannot_be_kept_or_restored_is_one_line_and_changes_nothing(full: P
     (other / "conf").mkdir()
     (other / "conf" / "flowers.yaml").write_text("task: regression\n")
     with pytest.raises(ConfigError, match=r"flowers.yaml differs from the backup"):
-        restore(made.file, other)
+        restore(archive.file, other)
     assert [p.name for p in other.rglob("*")] == ["conf", "flowers.yaml"]
 
 
@@ -104,13 +104,13 @@ def test_a_backup_of_postgresql_comes_back(
     run = client.create_run(experiment_of(client, root, "flowers")).info.run_id
     client.log_metric(run, "auc", 0.75)
     client.log_text(run, "hello", "note.txt")
-    made = backup(root, str(tmp_path / "b.tar"))
+    archive = backup(root, str(tmp_path / "b.tar"))
     other = empty(tmp_path)
     with pytest.raises(ConfigError, match="must be empty before a backup is restored"):
-        restore(made.file, other)
+        restore(archive.file, other)
     monkeypatch.setenv("HEADWAY_DATABASE", f"{setting}_new")
-    restore(made.file, other)
+    restore(archive.file, other)
     assert read_back(other) == (0.75, "hello")
     monkeypatch.delenv("HEADWAY_DATABASE")
     with pytest.raises(ConfigError, match="must be restored into postgresql, but this is sqlite"):
-        restore(made.file, other)
+        restore(archive.file, other)

@@ -130,11 +130,11 @@ def test_an_sqlite_database_of_another_version_is_one_line(root: Path) -> None:
     older = min(revision - newest)
     for version, fact in (("fff", "version fff is unknown"), (older, f"version {older} is older; headway backup")):
         path.unlink(missing_ok=True)
-        with contextlib.closing(sqlite3.connect(path)) as made, made:
-            made.execute("CREATE TABLE alembic_version (version_num text)")
-            made.execute("INSERT INTO alembic_version VALUES (?)", (version,))
-            made.execute("CREATE TABLE experiments (name text)")  # what was never filled would be made anew
-            made.execute("INSERT INTO experiments VALUES ('flowers')")
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("CREATE TABLE alembic_version (version_num text)")
+            database.execute("INSERT INTO alembic_version VALUES (?)", (version,))
+            database.execute("CREATE TABLE experiments (name text)")  # what was never filled would be made anew
+            database.execute("INSERT INTO experiments VALUES ('flowers')")
         with pytest.raises(ConfigError) as error_info:
             check_versions(root, None)
         assert fact in str(error_info.value)

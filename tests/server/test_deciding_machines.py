@@ -41,18 +41,18 @@ def test_a_model_is_held_for_all_machines_until_its_process_dies(
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with lock.hold(here, "loans", seconds=0) as held:
-            assert held is None
-        with lock.hold(here, "others", seconds=0) as held:
-            assert held is not None
+        with lock.hold(here, "loans", seconds=0) as is_held:
+            assert is_held is None
+        with lock.hold(here, "others", seconds=0) as is_held:
+            assert is_held is not None
         other.send_signal(signal.SIGKILL)
-    with lock.hold(here, "loans") as held:
-        assert held is not None
-        held.check()
+    with lock.hold(here, "loans") as is_held:
+        assert is_held is not None
+        is_held.check()
         with contextlib.closing(connect(databases, databases.database("mlflow"))) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
                 cursor.execute(query, ("headway: deciding%",))
         with pytest.raises(ConfigError, match="must stay up during a decision about loans"):
-            held.check()
+            is_held.check()

@@ -191,14 +191,14 @@ def test_a_backup_without_room_is_one_line_and_with_room_again_it_is_made(
 def listening(act: Callable[[sqlalchemy.Connection], object]) -> Iterator[None]:
     """Call ``act`` at the beginning of every transaction, of whatever database."""
 
-    def begun(connection: sqlalchemy.Connection) -> None:
+    def on_begin(connection: sqlalchemy.Connection) -> None:
         act(connection)
 
-    sqlalchemy.event.listen(sqlalchemy.Engine, "begin", begun)
+    sqlalchemy.event.listen(sqlalchemy.Engine, "begin", on_begin)
     try:
         yield
     finally:
-        sqlalchemy.event.remove(sqlalchemy.Engine, "begin", begun)
+        sqlalchemy.event.remove(sqlalchemy.Engine, "begin", on_begin)
 
 
 @pytest.mark.parametrize(
@@ -284,8 +284,8 @@ def test_a_folder_that_can_only_be_read_is_one_line(
             assert str(root) in error_line
             assert ".partial" not in error_line
         assert cli.main(["list"]) == 0
-        shown = capsys.readouterr()
-        assert ("rows" in shown.out, str(root) in shown.err, shown.err.count("\n")) == (True, True, 1), shown
+        output = capsys.readouterr()
+        assert ("rows" in output.out, str(root) in output.err, output.err.count("\n")) == (True, True, 1), output
         for process in [
             started(root, words) for words in (["run", "rows", "--force"], ["resume", run], ["deploy"], ["up"])
         ]:
@@ -339,6 +339,8 @@ def test_a_backup_is_restored_into_no_folder_that_can_only_be_read(
 
 
 def started(root: Path, words: Sequence[str]) -> subprocess.Popen[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "HEADWAY_DATABASE"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "HEADWAY_DATABASE"))}
     command = [sys.executable, "-m", "headway.cli", *words]
-    return subprocess.Popen(command, cwd=root, env=kept, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )

@@ -61,15 +61,15 @@ def make_project(root: Path) -> Path:
 
 def content(root: Path) -> dict[str, Any]:
     """What a project holds; nothing for an empty one."""
-    held: dict[str, Any] = {}
+    contents_by_name: dict[str, Any] = {}
     for part in ("prefect", "mlflow"):
         path = sqlite_file(root, part)
         if path.exists():
             with contextlib.closing(sqlite3.connect(path)) as database:
-                held[part] = len(database.execute("SELECT * FROM experiments").fetchall())
+                contents_by_name[part] = len(database.execute("SELECT * FROM experiments").fetchall())
     for path in [*root.glob("conf/*"), *root.glob("mlruns/artifacts/*/*")]:
-        held[str(path.relative_to(root))] = path.read_text()
-    return held
+        contents_by_name[str(path.relative_to(root))] = path.read_text()
+    return contents_by_name
 
 
 WHOLE = {
@@ -81,9 +81,9 @@ WHOLE = {
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    made = backup(make_project(tmp_path / "from"), str(tmp_path / "kept.tar"))
-    return Path(made.file)
+def backup_file(tmp_path: Path) -> Path:
+    archive_made = backup(make_project(tmp_path / "from"), str(tmp_path / "kept.tar"))
+    return Path(archive_made.file)
 
 
 def empty(tmp_path: Path) -> Path:
@@ -94,11 +94,11 @@ def empty(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_backup_from_and_to_a_folder_of_any_name_holds_every_row(name: str, tmp_path: Path) -> None:
-    made = backup(make_project(tmp_path / name), str(tmp_path / f"{name}.tar"))
-    assert made.rows == 2 * (ROWS + 1)
+    archive_made = backup(make_project(tmp_path / name), str(tmp_path / f"{name}.tar"))
+    assert archive_made.rows == 2 * (ROWS + 1)
     root = tmp_path / f"{name} again"
     root.mkdir()
-    restore(made.file, root)
+    restore(archive_made.file, root)
     assert content(root) == WHOLE
     with contextlib.closing(sqlite3.connect(sqlite_file(root, "mlflow"))) as database:
         assert database.execute("SELECT min(artifact_location) FROM experiments").fetchone() == (
@@ -140,20 +140,20 @@ def killed_at(number: int, work: Callable[[], object], steps: Sequence[Step] = C
     return status != 0
 
 
-def test_a_restore_killed_at_any_change_is_nothing_or_finished_when_repeated(kept: Path, tmp_path: Path) -> None:
+def test_a_restore_killed_at_any_change_is_nothing_or_finished_when_repeated(backup_file: Path, tmp_path: Path) -> None:
     number = finished = 0
     while True:
         number += 1
         root = empty(tmp_path)
-        if not killed_at(number, lambda root=root: restore(str(kept), root)):
+        if not killed_at(number, lambda root=root: restore(str(backup_file), root)):
             break
-        begun = (root / PENDING).is_dir()
-        assert begun or content(root) in ({}, WHOLE), f"change {number}"
-        if begun:  # killed again on the way, then done by whoever comes next
-            killed_at(number % 3 + 1, lambda root=root: restore(str(kept), root))
+        is_pending = (root / PENDING).is_dir()
+        assert is_pending or content(root) in ({}, WHOLE), f"change {number}"
+        if is_pending:  # killed again on the way, then done by whoever comes next
+            killed_at(number % 3 + 1, lambda root=root: restore(str(backup_file), root))
             finished += 1
         if content(root) != WHOLE or (root / PENDING).is_dir():
-            restore(str(kept), root)
+            restore(str(backup_file), root)
         assert content(root) == WHOLE, f"change {number}"
         for path in leftovers(root, time.time()):
             shutil.rmtree(path)
@@ -162,25 +162,25 @@ def test_a_restore_killed_at_any_change_is_nothing_or_finished_when_repeated(kep
     assert finished > 5
 
 
-def test_the_databases_of_a_restore_that_was_killed_are_for_its_user_alone(kept: Path, tmp_path: Path) -> None:
+def test_the_databases_of_a_restore_that_was_killed_are_for_its_user_alone(backup_file: Path, tmp_path: Path) -> None:
     number, root = 1, empty(tmp_path)
     while not (root / PENDING).is_dir():
         number, root = number + 1, empty(tmp_path)
-        assert killed_at(number, lambda root=root: restore(str(kept), root))
+        assert killed_at(number, lambda root=root: restore(str(backup_file), root))
         for path in root.glob(".headway-restore*/**/*.db*"):
             assert path.stat().st_mode & 0o777 == 0o600, f"change {number}: {path.name}"
     assert (root / PENDING).stat().st_mode & 0o777 == 0o700
-    restore(str(kept), root)
+    restore(str(backup_file), root)
     assert (root / "conf" / "flowers.yaml").stat().st_mode & 0o444 == 0o444  # which others may read
 
 
 def test_the_next_command_finishes_a_restore(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    backup_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     number, root = 1, empty(tmp_path)
     while not (root / "conf").is_dir() or not (root / PENDING).is_dir():  # from there on it is found as a project
         number, root = number + 1, empty(tmp_path)
-        assert killed_at(number, lambda root=root: restore(str(kept), root))
+        assert killed_at(number, lambda root=root: restore(str(backup_file), root))
     monkeypatch.chdir(root)
     assert cli.main(["status"]) == 0
     assert "headway: a restore that was interrupted is finished now\n" in capsys.readouterr().err
@@ -200,124 +200,128 @@ def test_a_backup_killed_at_any_change_leaves_no_file_that_passes_for_one(tmp_pa
         if whole.exists():
             restore(str(whole), empty(tmp_path / "x"))
             whole.unlink()
-    (made,) = (tmp_path / "to").iterdir()  # what the kills left went with the next backup
-    assert made.name == "b.tar"
+    (file,) = (tmp_path / "to").iterdir()  # what the kills left went with the next backup
+    assert file.name == "b.tar"
     assert number > 3
 
 
-def rewritten(kept: Path, change: Callable[[str, bytes], tuple[str, bytes] | None]) -> bytes:
+def rewritten(backup_file: Path, change: Callable[[str, bytes], tuple[str, bytes] | None]) -> bytes:
     """The archive with each of its files changed, or left out."""
-    made = io.BytesIO()
-    with tarfile.open(kept) as old, tarfile.open(fileobj=made, mode="w") as new:
+    buffer = io.BytesIO()
+    with tarfile.open(backup_file) as old, tarfile.open(fileobj=buffer, mode="w") as new:
         for entry in old:
             file = old.extractfile(entry)
             assert file is not None
             changed_bytes = change(entry.name, file.read())
             if changed_bytes is not None:
-                entry.name, held = changed_bytes
-                entry.size = len(held)
-                new.addfile(entry, io.BytesIO(held))
-    return made.getvalue()
+                entry.name, data = changed_bytes
+                entry.size = len(data)
+                new.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
 
 
-def with_entry(kept: Path, **fields: Any) -> bytes:
+def with_entry(backup_file: Path, **fields: Any) -> bytes:
     """The archive with one more entry."""
-    made = io.BytesIO(kept.read_bytes())
-    with tarfile.open(fileobj=made, mode="a") as tar:
+    buffer = io.BytesIO(backup_file.read_bytes())
+    with tarfile.open(fileobj=buffer, mode="a") as tar:
         entry = tarfile.TarInfo()
         for name, value in fields.items():
             setattr(entry, name, value)
         tar.addfile(entry, io.BytesIO(b"x" * entry.size))
-    return made.getvalue()
+    return buffer.getvalue()
 
 
-def without(kept: Path, name: str) -> bytes:
-    return rewritten(kept, lambda one, held: None if one == name else (one, held))
+def without(backup_file: Path, name: str) -> bytes:
+    return rewritten(backup_file, lambda one, data: None if one == name else (one, data))
 
 
-def edited(kept: Path, name: str, edit: Callable[[bytes], bytes]) -> bytes:
-    return rewritten(kept, lambda one, held: (one, edit(held) if one == name else held))
+def edited(backup_file: Path, name: str, edit: Callable[[bytes], bytes]) -> bytes:
+    return rewritten(backup_file, lambda one, data: (one, edit(data) if one == name else data))
 
 
-def manifest(kept: Path, **fields: Any) -> bytes:
-    return edited(kept, "manifest.json", lambda held: json.dumps({**json.loads(held), **fields}).encode())
+def manifest(backup_file: Path, **fields: Any) -> bytes:
+    return edited(backup_file, "manifest.json", lambda data: json.dumps({**json.loads(data), **fields}).encode())
 
 
-def contents(kept: Path, **fields: Any) -> bytes:
-    return edited(kept, "contents.json", lambda held: json.dumps({**json.loads(held), **fields}).encode())
+def contents(backup_file: Path, **fields: Any) -> bytes:
+    return edited(backup_file, "contents.json", lambda data: json.dumps({**json.loads(data), **fields}).encode())
 
 
-def middle(held: bytes) -> bytes:
+def middle(data: bytes) -> bytes:
     """Damaged in the middle, as a bad sector does."""
-    half = len(held) // 2
-    return held[:half] + bytes(64) + held[half + 64 :]
+    half = len(data) // 2
+    return data[:half] + bytes(64) + data[half + 64 :]
 
 
 DAMAGES: dict[str, Callable[[Path], bytes]] = {
-    "empty": lambda kept: b"",
-    "no tar": lambda kept: b"hello",
-    "zeros": lambda kept: bytes(10240),
-    "cut at the begin": lambda kept: kept.read_bytes()[:700],
-    "cut in a database": lambda kept: kept.read_bytes()[:20_000],
-    "cut at the end": lambda kept: kept.read_bytes()[:-20_000],
-    "a header overwritten": lambda kept: kept.read_bytes().replace(b"databases/mlflow.db\0", b"databases/mlflow.dx\0"),
-    "no manifest": lambda kept: without(kept, "manifest.json"),
-    "manifest is no JSON": lambda kept: edited(kept, "manifest.json", lambda held: held[:9]),
-    "manifest is a list": lambda kept: edited(kept, "manifest.json", lambda held: b"[1]"),
-    "manifest is nested": lambda kept: edited(kept, "manifest.json", lambda held: b"[" * 100_000),
-    "manifest without a folder": lambda kept: manifest(kept, root=None),
-    "manifest of a later format": lambda kept: manifest(kept, format=99),
-    "manifest of no kind": lambda kept: manifest(kept, database="oracle"),
-    "of PostgreSQL": lambda kept: manifest(kept, database="postgresql"),
-    "manifest of a format in words": lambda kept: manifest(kept, format="two"),
-    "manifest with a list of versions": lambda kept: manifest(kept, versions=[1]),
-    "manifest with a version that is a number": lambda kept: manifest(kept, versions={"headway\n": 1}),
-    "manifest of no time": lambda kept: manifest(kept, time=float("nan")),
-    "contents are a list": lambda kept: edited(kept, "contents.json", lambda held: b"[1]"),
-    "contents with a list of files": lambda kept: contents(kept, files=[1]),
-    "contents with files of no size": lambda kept: contents(kept, files={"conf/flowers.yaml": ["x"]}),
-    "contents with a list of rows": lambda kept: contents(kept, rows=[1]),
-    "contents with a list of tables": lambda kept: contents(kept, rows={"mlflow.db": [1]}),
-    "a name of two lines": lambda kept: with_entry(kept, name="src/a\nb", size=1),
-    "no contents": lambda kept: without(kept, "contents.json"),
-    "no database": lambda kept: without(kept, "databases/mlflow.db"),
-    "a damaged database": lambda kept: edited(kept, "databases/mlflow.db", middle),
-    "an empty database": lambda kept: edited(kept, "databases/mlflow.db", lambda held: b""),
-    "an artifact is missing": lambda kept: without(kept, "artifacts/1/note.txt"),
-    "an artifact is another": lambda kept: edited(kept, "artifacts/1/note.txt", lambda held: b"hellO"),
-    "a name that leads out": lambda kept: with_entry(kept, name="conf/../../out", size=1),
-    "an absolute name": lambda kept: with_entry(kept, name="/tmp/headway-out", size=1),
-    "a link": lambda kept: with_entry(kept, name="conf/a.yaml", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-    "a device": lambda kept: with_entry(kept, name="conf/a.yaml", type=tarfile.CHRTYPE),
-    "a file twice": lambda kept: with_entry(kept, name="conf/flowers.yaml", size=1),
-    "a file of another folder": lambda kept: with_entry(kept, name="src/evil.py", size=1),
+    "empty": lambda backup_file: b"",
+    "no tar": lambda backup_file: b"hello",
+    "zeros": lambda backup_file: bytes(10240),
+    "cut at the begin": lambda backup_file: backup_file.read_bytes()[:700],
+    "cut in a database": lambda backup_file: backup_file.read_bytes()[:20_000],
+    "cut at the end": lambda backup_file: backup_file.read_bytes()[:-20_000],
+    "a header overwritten": lambda backup_file: backup_file.read_bytes().replace(
+        b"databases/mlflow.db\0", b"databases/mlflow.dx\0"
+    ),
+    "no manifest": lambda backup_file: without(backup_file, "manifest.json"),
+    "manifest is no JSON": lambda backup_file: edited(backup_file, "manifest.json", lambda data: data[:9]),
+    "manifest is a list": lambda backup_file: edited(backup_file, "manifest.json", lambda data: b"[1]"),
+    "manifest is nested": lambda backup_file: edited(backup_file, "manifest.json", lambda data: b"[" * 100_000),
+    "manifest without a folder": lambda backup_file: manifest(backup_file, root=None),
+    "manifest of a later format": lambda backup_file: manifest(backup_file, format=99),
+    "manifest of no kind": lambda backup_file: manifest(backup_file, database="oracle"),
+    "of PostgreSQL": lambda backup_file: manifest(backup_file, database="postgresql"),
+    "manifest of a format in words": lambda backup_file: manifest(backup_file, format="two"),
+    "manifest with a list of versions": lambda backup_file: manifest(backup_file, versions=[1]),
+    "manifest with a version that is a number": lambda backup_file: manifest(backup_file, versions={"headway\n": 1}),
+    "manifest of no time": lambda backup_file: manifest(backup_file, time=float("nan")),
+    "contents are a list": lambda backup_file: edited(backup_file, "contents.json", lambda data: b"[1]"),
+    "contents with a list of files": lambda backup_file: contents(backup_file, files=[1]),
+    "contents with files of no size": lambda backup_file: contents(backup_file, files={"conf/flowers.yaml": ["x"]}),
+    "contents with a list of rows": lambda backup_file: contents(backup_file, rows=[1]),
+    "contents with a list of tables": lambda backup_file: contents(backup_file, rows={"mlflow.db": [1]}),
+    "a name of two lines": lambda backup_file: with_entry(backup_file, name="src/a\nb", size=1),
+    "no contents": lambda backup_file: without(backup_file, "contents.json"),
+    "no database": lambda backup_file: without(backup_file, "databases/mlflow.db"),
+    "a damaged database": lambda backup_file: edited(backup_file, "databases/mlflow.db", middle),
+    "an empty database": lambda backup_file: edited(backup_file, "databases/mlflow.db", lambda data: b""),
+    "an artifact is missing": lambda backup_file: without(backup_file, "artifacts/1/note.txt"),
+    "an artifact is another": lambda backup_file: edited(backup_file, "artifacts/1/note.txt", lambda data: b"hellO"),
+    "a name that leads out": lambda backup_file: with_entry(backup_file, name="conf/../../out", size=1),
+    "an absolute name": lambda backup_file: with_entry(backup_file, name="/tmp/headway-out", size=1),
+    "a link": lambda backup_file: with_entry(
+        backup_file, name="conf/a.yaml", type=tarfile.SYMTYPE, linkname="/etc/passwd"
+    ),
+    "a device": lambda backup_file: with_entry(backup_file, name="conf/a.yaml", type=tarfile.CHRTYPE),
+    "a file twice": lambda backup_file: with_entry(backup_file, name="conf/flowers.yaml", size=1),
+    "a file of another folder": lambda backup_file: with_entry(backup_file, name="src/evil.py", size=1),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_archive_is_one_line_and_leaves_the_good_one_its_place(
-    damage: str, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    damage: str, backup_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, bad = empty(tmp_path), tmp_path / "bad.tar"
-    bad.write_bytes(DAMAGES[damage](kept))
+    bad.write_bytes(DAMAGES[damage](backup_file))
     monkeypatch.chdir(root)
     assert cli.main(["restore", str(bad)]) == 2
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 1)
     assert str(bad) in err
     assert list(root.iterdir()) == []
-    restore(str(kept), root)
+    restore(str(backup_file), root)
     assert content(root) == WHOLE
 
 
-def test_a_damaged_database_of_an_older_format_is_found_by_opening_it(kept: Path, tmp_path: Path) -> None:
-    plain = without(kept, "contents.json")
+def test_a_damaged_database_of_an_older_format_is_found_by_opening_it(backup_file: Path, tmp_path: Path) -> None:
+    plain = without(backup_file, "contents.json")
     old = tmp_path / "old.tar"
     old.write_bytes(plain)
     old.write_bytes(manifest(old, format=1))
     root = empty(tmp_path)
     bad = tmp_path / "bad.tar"
-    bad.write_bytes(edited(old, "databases/mlflow.db", lambda held: held[: len(held) // 2]))
+    bad.write_bytes(edited(old, "databases/mlflow.db", lambda data: data[: len(data) // 2]))
     with pytest.raises(ConfigError, match=r"mlflow.db must be a whole database, but: .*; nothing was restored"):
         restore(str(bad), root)
     assert list(root.iterdir()) == []
@@ -356,7 +360,7 @@ def make_database(root: Path) -> Iterator[None]:
 @pytest.mark.parametrize("begin", [begin_up, begin_temporary_server, begin_run, make_database])
 def test_what_begins_in_the_project_while_a_backup_is_unpacked_is_left_alone(
     begin: Callable[[Path], contextlib.AbstractContextManager[object]],
-    kept: Path,
+    backup_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -370,35 +374,35 @@ def test_what_begins_in_the_project_while_a_backup_is_unpacked_is_left_alone(
 
         monkeypatch.setattr(archive, "unpack", slowly)
         with pytest.raises(ConfigError, match=r"^(headway up|no run|a backup) m[^\n]*$"):
-            restore(str(kept), root)
+            restore(str(backup_file), root)
         assert {path.suffix for path in root.rglob("*") if path.is_file()} <= {".lock", ".server", ".start", ".db"}
         assert content(root) == ({"mlflow": ROWS} if begin is make_database else {})
         assert not list(root.glob(".headway*"))
 
 
 def test_nothing_that_writes_to_the_databases_begins_while_they_come_to_their_places(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backup_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, held = empty(tmp_path), []
+    root, states = empty(tmp_path), []
     place = placing.place_database
 
-    def looking(made: Path, path: Path) -> None:
+    def looking(database: Path, path: Path) -> None:
         files = (lock_file(root), root / ".prefect" / "temporary.start", making_lock(sqlite_file(root, "mlflow")))
-        held.append([locks.is_held(file) for file in files])
-        place(made, path)
+        states.append([locks.is_held(file) for file in files])
+        place(database, path)
 
     monkeypatch.setattr(placing, "place_database", looking)
-    restore(str(kept), root)
-    assert held == [[True] * 3] * 2
+    restore(str(backup_file), root)
+    assert states == [[True] * 3] * 2
 
 
 def test_no_command_goes_on_in_a_project_whose_restore_cannot_be_finished(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    backup_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     number, root = 1, empty(tmp_path)
     while not (root / "conf").is_dir() or not (root / PENDING).is_dir():
         number, root = number + 1, empty(tmp_path)
-        assert killed_at(number, lambda root=root: restore(str(kept), root))
+        assert killed_at(number, lambda root=root: restore(str(backup_file), root))
     monkeypatch.chdir(root)
     with make_database(root):
         for command in (["list"], ["gc"], ["backup"], ["deploy"]):
@@ -412,17 +416,19 @@ def test_no_command_goes_on_in_a_project_whose_restore_cannot_be_finished(
     assert content(root) == WHOLE
 
 
-def test_a_half_restored_backup_does_not_replace_a_database_that_came_meanwhile(kept: Path, tmp_path: Path) -> None:
+def test_a_half_restored_backup_does_not_replace_a_database_that_came_meanwhile(
+    backup_file: Path, tmp_path: Path
+) -> None:
     number, root = 1, empty(tmp_path)
     while not (root / PENDING).is_dir():
         number, root = number + 1, empty(tmp_path)
-        assert killed_at(number, lambda root=root: restore(str(kept), root))
+        assert killed_at(number, lambda root=root: restore(str(backup_file), root))
     with (
         make_database(root),
         pytest.raises(ConfigError, match=r"mlflow.db must not exist before .*, but it does; move"),
     ):
-        restore(str(kept), root)
+        restore(str(backup_file), root)
     assert content(root) == {"mlflow": ROWS}
     sqlite_file(root, "mlflow").unlink()
-    restore(str(kept), root)
+    restore(str(backup_file), root)
     assert content(root) == WHOLE

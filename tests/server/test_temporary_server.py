@@ -64,14 +64,14 @@ class Keepers:
 
 @pytest.fixture
 def keepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keepers]:
-    kept = Keepers()
+    every = Keepers()
     ports = itertools.cycle([free_port(), free_port()])
-    monkeypatch.setattr(temporary, "_keep_apart", kept.start)
+    monkeypatch.setattr(temporary, "_keep_apart", every.start)
     monkeypatch.setattr(temporary, "free_port", lambda: next(ports))
     monkeypatch.setattr(temporary, "_user_locks", [])
     monkeypatch.setattr(temporary, "LOOK_SECONDS", 0.01)
-    yield kept
-    kept.kill()
+    yield every
+    every.kill()
     monkeypatch.setattr(temporary, "REVIVALS", 0)  # ends the threads
     for thread in threading.enumerate():
         if thread.name == "temporary server":
@@ -208,7 +208,7 @@ def test_a_killed_server_or_keeper_is_started_again_at_the_same_address_and_ends
             before = temporary.keeper(folder)
             assert before is not None
             (victim or psutil.Process(before.pid)).kill()
-            until(lambda gone=before: temporary.keeper(folder) not in (None, gone))
+            until(lambda old=before: temporary.keeper(folder) not in (None, old))
             until(lambda: answers(f"{first.address}/health"))
             after = temporary.keeper(folder)
             assert after is not None

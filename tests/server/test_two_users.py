@@ -63,12 +63,12 @@ def somebody() -> Iterator[pwd.struct_passwd]:
 @pytest.fixture
 def folders(somebody: pwd.struct_passwd) -> Iterator[tuple[Path, Path]]:
     """A folder of root's and one of the other user's."""
-    made = Path(tempfile.mkdtemp(dir="/tmp")), Path(tempfile.mkdtemp(dir="/tmp"))
-    os.chown(made[1], somebody.pw_uid, somebody.pw_gid)
+    both = Path(tempfile.mkdtemp(dir="/tmp")), Path(tempfile.mkdtemp(dir="/tmp"))
+    os.chown(both[1], somebody.pw_uid, somebody.pw_gid)
     try:
-        yield made
+        yield both
     finally:
-        for folder in made:
+        for folder in both:
             shutil.rmtree(folder)
         (FOLDER / f"headway-gpu-{GPU}.lock").unlink(missing_ok=True)
 

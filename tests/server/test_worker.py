@@ -30,11 +30,11 @@ class Site:
     def say(self, *words: str) -> str:
         """A command that must succeed; what it said."""
         command = [sys.executable, "-m", *words]
-        done = subprocess.run(
+        outcome = subprocess.run(
             command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=SECONDS
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+        return outcome.stdout + outcome.stderr
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Prefect's API."""

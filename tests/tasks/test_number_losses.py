@@ -61,8 +61,8 @@ def test_gradients_are_those_of_the_closed_form(name: str, members: int) -> None
     task = learner(Objective(name, **PARAMETERS))
     task.loss(outputs if members > 1 else outputs[:, 0], torch.tensor(target)).backward()
     assert outputs.grad is not None
-    expected = DERIVATIVES[name](outputs.detach().numpy()[..., 0], target[:, None]) / (40 * members)
-    np.testing.assert_allclose(outputs.grad.numpy()[..., 0], expected, rtol=1e-12, atol=1e-15)
+    truth = DERIVATIVES[name](outputs.detach().numpy()[..., 0], target[:, None]) / (40 * members)
+    np.testing.assert_allclose(outputs.grad.numpy()[..., 0], truth, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", DERIVATIVES)
@@ -240,7 +240,7 @@ def test_a_bundle_with_the_tasks_own_loss_is_written_as_before() -> None:
 def test_baselines_minimise_what_the_model_minimises(loss: str) -> None:
     objective = Objective(loss, quantile=0.9)
     train, test = counts(3000, 0), counts(3000, 1)
-    made = fit_baselines(
+    baselines = fit_baselines(
         ("trivial", "linear", "boosting"),
         "regression",
         train,
@@ -252,13 +252,13 @@ def test_baselines_minimise_what_the_model_minimises(loss: str) -> None:
     )
     task = learner(objective)
     metric = task.metric(task.default_metric(0))
-    values = {name: metric.value(test["target"], one.prediction) for name, one in made.items()}
+    values = {name: metric.value(test["target"], one.prediction) for name, one in baselines.items()}
     assert max(values["linear"], values["boosting"]) < 0.95 * values["trivial"]
     if loss == "quantile":
-        for one in made.values():
+        for one in baselines.values():
             assert np.mean(test["target"] <= one.prediction) == pytest.approx(0.9, abs=0.04)
     if loss == "mae":
-        assert made["trivial"].prediction[0] == pytest.approx(np.median(train["target"]))
+        assert baselines["trivial"].prediction[0] == pytest.approx(np.median(train["target"]))
 
 
 def test_the_tasks_own_loss_is_the_task_itself() -> None:

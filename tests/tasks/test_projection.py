@@ -34,10 +34,10 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def drawn(dtype: torch.dtype = torch.float64) -> tuple[Projection, Tensor]:
-    made = torch.Generator().manual_seed(0)
-    hidden = torch.randn(ROWS, TOKENS, WIDTH, generator=made, dtype=torch.float64)
-    weight = torch.randn(WORDS, WIDTH, generator=made, dtype=torch.float64)
-    target = torch.randint(0, WORDS, (ROWS, TOKENS), generator=made)
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(ROWS, TOKENS, WIDTH, generator=generator, dtype=torch.float64)
+    weight = torch.randn(WORDS, WIDTH, generator=generator, dtype=torch.float64)
+    target = torch.randint(0, WORDS, (ROWS, TOKENS), generator=generator)
     master = weight.float() if dtype.itemsize == 2 else weight.to(dtype)
     return Projection(hidden.to(dtype).requires_grad_(), master.requires_grad_()), target
 
@@ -74,8 +74,8 @@ def test_in_bfloat16_gradients_are_as_near_to_the_exact_ones_as_those_of_all_log
         ours = language.TASK.loss(outputs, target)
         plain = language.TASK.loss(outputs.logits, target)
     assert ours.dtype is torch.float32
-    for mine, whole, wanted in zip(gradients(ours, outputs), gradients(plain, outputs), exact, strict=True):
-        assert (mine - wanted).norm() < 1.2 * (whole - wanted).norm() < 0.02 * wanted.norm()
+    for mine, whole, truth in zip(gradients(ours, outputs), gradients(plain, outputs), exact, strict=True):
+        assert (mine - truth).norm() < 1.2 * (whole - truth).norm() < 0.02 * truth.norm()
 
 
 def test_of_a_token_that_is_almost_certain_the_gradient_is_not_rounded_away() -> None:
@@ -121,9 +121,9 @@ def test_its_arithmetic_can_be_counted_on_the_meta_device() -> None:
 
 def test_each_tokens_loss_is_that_of_all_logits() -> None:
     outputs, target = drawn(torch.float32)
-    expected = functional.cross_entropy(outputs.logits.transpose(1, 2), target, reduction="none")
+    truth = functional.cross_entropy(outputs.logits.transpose(1, 2), target, reduction="none")
     with torch.no_grad():
-        torch.testing.assert_close(projection.token_losses(outputs, target), expected)
+        torch.testing.assert_close(projection.token_losses(outputs, target), truth)
 
 
 def network(context: int = TOKENS) -> Any:
@@ -149,8 +149,8 @@ def test_a_network_gives_logits_but_not_where_they_are_many(monkeypatch: pytest.
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_steps_give_the_weights_that_they_give_by_all_logits(monkeypatch: pytest.MonkeyPatch, accumulate: int) -> None:
     """Recorded, as on a CPU by default, and in parts."""
-    made = torch.Generator().manual_seed(1)
-    drawn = [torch.randint(0, WORDS, (4, TOKENS + 1), generator=made) for _ in range(8)]
+    generator = torch.Generator().manual_seed(1)
+    drawn = [torch.randint(0, WORDS, (4, TOKENS + 1), generator=generator) for _ in range(8)]
     weights = []
     for many in (0, 10**9):
         monkeypatch.setattr(projection, "MANY", many)

@@ -63,18 +63,18 @@ def test_all_predictions_of_a_task_have_one_shape_and_the_columns_that_it_says(n
 @tasks
 def test_an_ensembles_loss_is_the_mean_of_its_members_losses(name: str) -> None:
     task, target, stored = fitted(name)
-    wanted = torch.from_numpy(task.training_target(target, stored))
+    truth = torch.from_numpy(task.training_target(target, stored))
     outputs = torch.randn(ROWS, MEMBERS, target.outputs)
-    alone = torch.stack([task.loss(outputs[:, k], wanted) for k in range(MEMBERS)])
-    torch.testing.assert_close(task.loss(outputs, wanted), alone.mean())
+    alone = torch.stack([task.loss(outputs[:, k], truth) for k in range(MEMBERS)])
+    torch.testing.assert_close(task.loss(outputs, truth), alone.mean())
 
 
 @tasks
 def test_early_stopping_watches_the_loss_of_the_training(name: str) -> None:
     task, target, stored = fitted(name)
-    wanted = torch.from_numpy(task.training_target(target, stored))
+    truth = torch.from_numpy(task.training_target(target, stored))
     outputs = torch.randn(ROWS, target.outputs)
-    assert task.score(task.decode(outputs), wanted) == pytest.approx(float(task.loss(outputs, wanted)), rel=1e-5)
+    assert task.score(task.decode(outputs), truth) == pytest.approx(float(task.loss(outputs, truth)), rel=1e-5)
 
 
 @every_task

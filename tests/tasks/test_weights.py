@@ -56,8 +56,8 @@ def test_gradients_of_weighted_losses_are_those_of_the_closed_form(loss: str, cl
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     own, hot = p[np.arange(30), target], np.eye(classes)[target]
     factor = np.ones(30) if loss == "cross_entropy" else (1 - own) ** 1.5 - 1.5 * (1 - own) ** 0.5 * own * np.log(own)
-    expected = (weight * factor / 30)[:, None] * (p - hot)
-    np.testing.assert_allclose(outputs.grad.numpy(), expected, rtol=1e-10, atol=1e-14)
+    truth = (weight * factor / 30)[:, None] * (p - hot)
+    np.testing.assert_allclose(outputs.grad.numpy(), truth, rtol=1e-10, atol=1e-14)
 
 
 def test_focal_loss_without_focus_is_cross_entropy_also_of_an_ensemble() -> None:

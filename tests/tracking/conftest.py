@@ -33,6 +33,6 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tmp_path: Path, empty_store: Path) -> RunDirectory:
     (tmp_path / "mlruns").mkdir()
     shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
-    made = RunDirectory.create(tmp_path, "loans", PLAN)
-    write_json(made.path / "data.json", {"digest": "d" * 64, "rows": 1000, "files": ["loans.parquet"]})
-    return made
+    own = RunDirectory.create(tmp_path, "loans", PLAN)
+    write_json(own.path / "data.json", {"digest": "d" * 64, "rows": 1000, "files": ["loans.parquet"]})
+    return own

@@ -104,8 +104,8 @@ def test_an_alias_that_is_moved_while_a_decision_is_written_down_is_not_moved_ba
 def test_whoever_only_looks_waits_for_no_decision(run: RunDirectory, tmp_path: Path) -> None:
     first = registered(run, tmp_path)
     decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
-    with lock.hold(tmp_path, "loans") as held:
-        assert held is not None
+    with lock.hold(tmp_path, "loans") as is_held:
+        assert is_held is not None
         tracking.open_store(tmp_path).set_registered_model_tag("loans", intent.TAG, "{}")
         assert tracking.version_of(tmp_path, "loans").version == first
         with lock.hold(tmp_path, "loans", seconds=0) as second:
@@ -116,10 +116,10 @@ def test_whoever_only_looks_waits_for_no_decision(run: RunDirectory, tmp_path: P
 
 def of_target(root: Path, target: str, **more: Any) -> RunDirectory:
     project = {**PROJECT, "data": {**PROJECT["data"], "target": target}}  # type: ignore[dict-item]
-    made = RunDirectory.create(root, "loans", {**PLAN, "project": project, **more})
-    pretend_bundle(made)
-    tracking.begin(made, root, {}, "mlp", "")
-    return made
+    run = RunDirectory.create(root, "loans", {**PLAN, "project": project, **more})
+    pretend_bundle(run)
+    tracking.begin(run, root, {}, "mlp", "")
+    return run
 
 
 def test_a_registered_model_knows_what_it_is_for_and_refuses_what_is_for_something_else(
@@ -151,8 +151,8 @@ def test_a_registered_model_knows_what_it_is_for_and_refuses_what_is_for_somethi
     with pytest.raises(ConfigError, match="but conf/loans.yaml says amount"):  # the champion's files know it
         tracking.register(of_target(tmp_path, "amount"), tmp_path, "loans", ROWS)
 
-    wanted = tracking.register(of_target(tmp_path, "amount", replace_champion=True), tmp_path, "loans", ROWS)
-    decide(tmp_path, "loans", wanted, {"promoted": True, "reason": "asked for"})
+    replacement = tracking.register(of_target(tmp_path, "amount", replace_champion=True), tmp_path, "loans", ROWS)
+    decide(tmp_path, "loans", replacement, {"promoted": True, "reason": "asked for"})
     assert client.get_registered_model("loans").tags["target"] == "amount"
     client.set_registered_model_tag("loans", "project", "credits")
     with pytest.raises(ConfigError, match="must be project loans's, but is project credits's"):
@@ -190,7 +190,7 @@ def test_a_version_that_a_person_registered_under_another_name_is_not_taken_for_
     client = tracking.open_store(tmp_path)
     client.create_registered_model("staging")
     run_id = str(read_json(other.path / "tracking.json")["run_id"])
-    made = client.create_model_version("staging", client.get_model_version("loans", version).source, run_id)
-    assert str(made.version) == version
+    foreign = client.create_model_version("staging", client.get_model_version("loans", version).source, run_id)
+    assert str(foreign.version) == version
     assert tracking.decision_of_run(tmp_path, "loans", run_id) is None
     assert tracking.register(other, tmp_path, "loans", ROWS) == "2"

@@ -157,12 +157,12 @@ def test_a_machine_that_stands_still_in_its_decision_is_overtaken_and_changes_no
 def test_a_machine_that_lost_its_turn_before_it_decided_decides_nothing(machines: Machines) -> None:
     machines.monkeypatch.setattr(tickets, "RENEWAL_SECONDS", 1000)
     machines.monkeypatch.setattr(tickets, "LOOKS", 3)
-    with lock.hold(machines.here, "loans") as held:
-        assert held is not None
-        held.check()
+    with lock.hold(machines.here, "loans") as is_held:
+        assert is_held is not None
+        is_held.check()
         assert machines.settle(machines.there, "3", "1") == []
         with pytest.raises(ConfigError, match="another one took its turn; repeat the command"):
-            held.check()
+            is_held.check()
     assert machines.is_clean()
 
 
@@ -170,11 +170,11 @@ def test_many_deciders_have_the_model_one_after_another(machines: Machines) -> N
     inside = threading.Semaphore(1)
 
     def decide(number: int) -> None:
-        with lock.hold(machines.here.with_name(f"machine-{number}"), "loans") as held:
-            assert held is not None
+        with lock.hold(machines.here.with_name(f"machine-{number}"), "loans") as is_held:
+            assert is_held is not None
             assert inside.acquire(blocking=False), "two have the model at the same moment"
             time.sleep(0.02)
-            held.check()
+            is_held.check()
             inside.release()
 
     with ThreadPoolExecutor(6) as pool:
@@ -231,7 +231,7 @@ def test_by_http_a_killed_process_holds_its_own_folder_no_longer_and_other_machi
             assert re.fullmatch(r"1 \d+", ticket.state)
             other.send_signal(signal.SIGKILL)
         monkeypatch.setattr(tickets, "LOOKS", looks)
-        with lock.hold(root, "loans", seconds=0) as held:
-            assert held is not None
-            held.check()
+        with lock.hold(root, "loans", seconds=0) as is_held:
+            assert is_held is not None
+            is_held.check()
     assert not client.get_registered_model("loans").tags

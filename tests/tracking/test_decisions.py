@@ -38,7 +38,7 @@ def test_the_history_tells_every_one_of_ten_decisions_and_no_append_touches_an_e
         ("rollback", versions[2], versions[3], versions[2]),
         ("rollback", versions[0], versions[2], versions[0]),
     ]
-    begun = time.time()
+    start = time.time()
     earlier: dict[str, str] = {}
     for n, (kind, version, _, _) in enumerate(steps):
         if kind == "rollback":
@@ -59,7 +59,7 @@ def test_the_history_tells_every_one_of_ten_decisions_and_no_append_touches_an_e
     assert sorted(earlier) == [
         key for key, _ in sorted(earlier.items(), key=lambda item: json.loads(item[1])["number"])
     ]
-    assert all(begun - 1 <= d.when <= time.time() and d.who == decisions.current_user() for d in history)
+    assert all(start - 1 <= d.when <= time.time() and d.who == decisions.current_user() for d in history)
     assert [d.metric for d in history] == ["auc" if step[0] != "rollback" else None for step in steps]
     assert (history[1].difference, history[1].low, history[1].high) == (0.01, -0.002, 0.022)
     runs = {row.version: row.run_id for row in tracking.versions(tmp_path, "loans")}

@@ -230,13 +230,13 @@ def test_whoever_looks_next_finishes_what_a_killed_process_began(
         lambda: tracking.versions(tmp_path, "loans"),
         lambda: tracking.history(tmp_path, "loans"),
     )
-    expected, other = first, second
+    champion, other = first, second
     for look in looks:
         assert killer.dies(lambda: tracking.rollback(tmp_path, "loans", other, "so"), 2)  # noqa: B023
         look()
         assert intent.TAG not in client.get_registered_model("loans").tags
-        expected, other = other, expected
-        assert str(client.get_model_version_by_alias("loans", "champion").version) == expected
+        champion, other = other, champion
+        assert str(client.get_model_version_by_alias("loans", "champion").version) == champion
 
 
 def test_what_cannot_be_finished_is_undone(run: RunDirectory, tmp_path: Path, killer: Killer) -> None:
@@ -292,8 +292,8 @@ def test_a_process_that_is_killed_in_a_rollback_leaves_no_lock_and_the_repetitio
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
     decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     decide(tmp_path, "loans", second, {"promoted": True, "reason": "better"})
-    ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), "1"], check=False, env=dict(os.environ))
-    assert ended.returncode == -signal.SIGKILL
+    outcome = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), "1"], check=False, env=dict(os.environ))
+    assert outcome.returncode == -signal.SIGKILL
     decision = tracking.rollback(tmp_path, "loans", reason="complaints")
     assert (decision.version, decision.before) == (first, second)
     rows = {row.version: list(row.aliases) for row in tracking.versions(tmp_path, "loans")}
@@ -304,14 +304,14 @@ def test_a_process_that_is_killed_in_a_rollback_leaves_no_lock_and_the_repetitio
 def test_an_intent_fits_into_what_every_database_keeps(run: RunDirectory, tmp_path: Path) -> None:
     first, second = registered(run, tmp_path), registered(another(tmp_path), tmp_path)
     decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
-    kept: list[Intent] = []
+    intents: list[Intent] = []
     real = intent._finish
 
-    def look(client: Any, name: str, made: Intent, check: intent.Check) -> None:
-        kept.append(made)
-        real(client, name, made, check)
+    def look(client: Any, name: str, own: Intent, check: intent.Check) -> None:
+        intents.append(own)
+        real(client, name, own, check)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(intent, "_finish", look)
         tracking.rollback(tmp_path, "loans", second, '"' * 20_000)
-    assert len(kept[0].to_json()) <= 5000
+    assert len(intents[0].to_json()) <= 5000

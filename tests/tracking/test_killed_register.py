@@ -84,7 +84,7 @@ def registrar(tmp_path: Path, temporary: Path) -> Iterator[Registrar]:
         yield Registrar(tmp_path, process)
 
 
-def begun(root: Path) -> RunDirectory:
+def begin(root: Path) -> RunDirectory:
     run = another(root)
     pretend_bundle(run)
     checksums.seal(run.bundle)
@@ -124,7 +124,7 @@ def test_what_a_killed_registration_left_is_cleared_by_gc_and_the_repetition_is_
     monkeypatch.chdir(tmp_path)
     runs = {}
     for moment, call in MOMENTS.items():
-        runs[moment] = begun(tmp_path)
+        runs[moment] = begin(tmp_path)
         assert registrar.register(runs[moment], *call) == -signal.SIGKILL
         is_at_work = call[0] not in ("fsync", "create_model_version")
         assert bool(left(tmp_path)) == is_at_work, moment

@@ -107,6 +107,6 @@ def test_registering_imports_no_torch_and_takes_seconds(run: RunDirectory, tmp_p
         "assert not {'torch', 'mlflow.pytorch', 'headway.serve.bundle'} & set(sys.modules)\n"
     )
     began = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", code, str(run.path), str(tmp_path)], capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    outcome = subprocess.run([sys.executable, "-c", code, str(run.path), str(tmp_path)], capture_output=True, text=True)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
     assert time.monotonic() - began < 60

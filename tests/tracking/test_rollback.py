@@ -73,8 +73,8 @@ def test_a_version_that_never_was_champion_is_not_champion_again(run: RunDirecto
     decide(tmp_path, "loans", registered(run, tmp_path), {"promoted": True, "reason": "first"})
     refused = registered(another(tmp_path), tmp_path)
     decide(tmp_path, "loans", refused, {"promoted": False, "reason": "worse"})
-    done = tracking.rollback(tmp_path, "loans", refused)
-    assert done.sentence() == "version 2 is champion, in place of version 1"
+    result = tracking.rollback(tmp_path, "loans", refused)
+    assert result.sentence() == "version 2 is champion, in place of version 1"
     assert tracking.rollback(tmp_path, "loans", "1").sentence() == "version 1 is champion again, in place of version 2"
     assert rows(tmp_path)[refused].tags["decision"] == "rolled back"
 
@@ -88,10 +88,12 @@ def test_a_rollback_that_is_repeated_says_that_it_was_done_and_changes_nothing(
     tracking.rollback(tmp_path, "loans", reason="complaints")
     before, history = rows(tmp_path), tracking.history(tmp_path, "loans")
     for to in ("", first):
-        done = tracking.rollback(tmp_path, "loans", to, "once more")
-        assert done.since is not None
-        assert done.sentence().startswith(f"version {first} is champion already, rolled back from version {second} on ")
-        assert "(complaints); --to puts another version in charge" in done.sentence()
+        result = tracking.rollback(tmp_path, "loans", to, "once more")
+        assert result.since is not None
+        assert result.sentence().startswith(
+            f"version {first} is champion already, rolled back from version {second} on "
+        )
+        assert "(complaints); --to puts another version in charge" in result.sentence()
     assert (rows(tmp_path), tracking.history(tmp_path, "loans")) == (before, history)
     assert tracking.rollback(tmp_path, "loans", second).version == second, "whoever names it gets the other one back"
 

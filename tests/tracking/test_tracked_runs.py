@@ -103,8 +103,8 @@ def test_a_run_that_ends_twice_tells_each_result_once_and_the_last_value_counts(
     assert histories(tmp_path, run_id_of(run), "test/auc") == [(0, 0.9), (0, 0.95)]
     assert histories(tmp_path, run_id_of(run), "test/auc_low") == [(0, 0.88)]
     assert histories(tmp_path, run_id_of(run), "timing/train") == [(0, 12.5)]
-    ended = tracking.open_store(tmp_path).get_run(run_id_of(run))
-    assert (ended.info.status, ended.data.metrics["test/auc"]) == ("FINISHED", 0.95)
+    state = tracking.open_store(tmp_path).get_run(run_id_of(run))
+    assert (state.info.status, state.data.metrics["test/auc"]) == ("FINISHED", 0.95)
 
 
 @pytest.mark.parametrize("of_today", [True, False])
@@ -289,8 +289,8 @@ def test_processes_that_start_at_once_make_one_store(tmp_path: Path) -> None:
         return subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
 
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        ended = list(pool.map(start, range(3)))
-    assert [(e.returncode, e.stderr) for e in ended] == [(0, "")] * 3
+        state = list(pool.map(start, range(3)))
+    assert [(e.returncode, e.stderr) for e in state] == [(0, "")] * 3
     assert len(tracking.list_runs(tmp_path, "loans")) == 3
 
 

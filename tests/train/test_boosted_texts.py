@@ -67,11 +67,11 @@ def test_trees_that_read_n_grams_learn_what_flags_of_some_words_do_not_say(root:
 def test_a_bundle_of_trees_reads_a_note_as_training_did(run: RunDirectory) -> None:
     rows = Store(run.store).raw_test().combine_chunks().to_batches()[0]
     predictor = Predictor.load(run.bundle)
-    expected = np.load(run.predictions("test"))
-    np.testing.assert_allclose(predictor.predict(rows), expected, atol=1e-6)
-    np.testing.assert_allclose(predictor.predict(rows.slice(3, 1)), expected[3:4], atol=1e-6)
+    truth = np.load(run.predictions("test"))
+    np.testing.assert_allclose(predictor.predict(rows), truth, atol=1e-6)
+    np.testing.assert_allclose(predictor.predict(rows.slice(3, 1)), truth[3:4], atol=1e-6)
     without = rows.set_column(rows.schema.get_field_index("note"), "note", pa.nulls(rows.num_rows, pa.string()))
-    assert np.abs(predictor.predict(without) - expected).max() > 0.1, "the note matters"
+    assert np.abs(predictor.predict(without) - truth).max() > 0.1, "the note matters"
 
 
 def test_reasons_of_trees_are_of_the_whole_note_and_add_up_to_the_margin(run: RunDirectory) -> None:

@@ -91,14 +91,14 @@ def test_a_series_that_leaves_its_range_is_forecast_by_its_change_in_the_run_the
     assert _rmse(run) < 2
     if model in ("boosting", "mlp"):
         assert _rmse(_trained(tmp_path, values, f"model={model}", "train.change_since=none")) > 3
-    expected = np.load(run.predictions("test"))
-    np.testing.assert_allclose(predictor.test_predictions(run.store), expected, atol=1e-4)
+    reference = np.load(run.predictions("test"))
+    np.testing.assert_allclose(predictor.test_predictions(run.store), reference, atol=1e-4)
     answers = predictor.with_interval(next(Store(run.store).raw_test_batches()))
     truth = np.asarray(Store(run.store).arrays("test")["target"])
     assert np.mean((answers[:, 1] <= truth) & (truth <= answers[:, 2])) > 0.75
     batch = next(Store(run.store).raw_test_batches())
-    reasons = Explainer.load(run.bundle).reasons(batch, expected)
-    np.testing.assert_allclose(reasons.contributions.sum(1) + reasons.base, expected, atol=1e-2)
+    reasons = Explainer.load(run.bundle).reasons(batch, reference)
+    np.testing.assert_allclose(reasons.contributions.sum(1) + reasons.base, reference, atol=1e-2)
     assert reasons.columns[int(np.abs(reasons.contributions).mean(0).argmax())].startswith("y ")
 
 
@@ -114,8 +114,8 @@ def test_each_of_many_seeds_forecasts_as_much_of_its_change_as_the_run_alone(mod
     write_json(many.path / "run.json", {**many.plan, "variants": [{"seed": seed, **variant} for seed in (0, 1)]})
     shutil.copy(alone.path / "store.json", many.path / "store.json")
     train(RunDirectory(many.path))
-    expected = np.load(alone.predictions("test"))
-    np.testing.assert_allclose(np.load(many.predictions("test-0")), expected, atol=2e-3)
+    truth = np.load(alone.predictions("test"))
+    np.testing.assert_allclose(np.load(many.predictions("test-0")), truth, atol=2e-3)
 
 
 def test_a_wave_without_a_trend_may_stay_a_level_and_what_is_stated_is_done(tmp_path: Path) -> None:

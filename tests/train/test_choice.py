@@ -25,7 +25,7 @@ MakeRun = Callable[..., RunDirectory]
 SMALL = Length(1e8, 2000)
 
 
-def chosen(
+def choose(
     length: Length = SMALL,
     timed: Timed | None = None,
     device: str = "cuda",
@@ -48,7 +48,7 @@ def of_an_h100(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_step_bound_by_its_launches_is_one_graph() -> None:
-    way = chosen(timed=Timed(3.31, 0.41))
+    way = choose(timed=Timed(3.31, 0.41))
     assert (way.compile, way.cuda_graphs) == ("none", True)
     assert way.reason == "a step is one CUDA graph: 0.41 ms, eagerly 3.31 ms"
 
@@ -64,7 +64,7 @@ def test_a_step_bound_by_its_launches_is_one_graph() -> None:
     ],
 )
 def test_a_graph_that_gains_nothing_or_cannot_be_had_is_not_taken(timed: Timed, reason: str) -> None:
-    way = chosen(timed=timed)
+    way = choose(timed=timed)
     assert (way.compile, way.cuda_graphs) == ("none", False)
     assert way.reason.startswith(reason + "; not compiled, because that takes about 60 s, and ")
 
@@ -80,14 +80,14 @@ def test_a_graph_that_gains_nothing_or_cannot_be_had_is_not_taken(timed: Timed, 
     ],
 )
 def test_what_no_graph_can_hold_is_not_even_tried(settings: dict[str, Any], precision: Precision, lacks: str) -> None:
-    way = chosen(precision=precision, **settings)
+    way = choose(precision=precision, **settings)
     assert not way.cuda_graphs
     assert lacks in way.reason
 
 
 def test_long_trainings_of_large_networks_are_compiled_and_short_ones_are_not() -> None:
     step = 2.8e13  # a GPT of 124M weights on 32 x 1,024 tokens: 28 ms of an H100 at best
-    long, short = chosen(Length(step, 100_000)), chosen(Length(step, 100))
+    long, short = choose(Length(step, 100_000)), choose(Length(step, 100))
     assert (long.compile, long.cuda_graphs, short.compile) == ("default", False, "none")
     assert "s of steps lie ahead" in long.reason
     assert long.limit == pytest.approx(100_000 * 3 * step / 989e12)
@@ -95,25 +95,25 @@ def test_long_trainings_of_large_networks_are_compiled_and_short_ones_are_not() 
 
 
 def test_what_is_stated_is_obeyed() -> None:
-    assert chosen(compile="none", cuda_graphs=True).cuda_graphs
-    assert not chosen(compile="none", cuda_graphs=False).cuda_graphs
-    assert chosen(Length(1e15, 10**6), compile="none").compile == "none"
-    stated = chosen(compile="default", cuda_graphs=False, record=False)
+    assert choose(compile="none", cuda_graphs=True).cuda_graphs
+    assert not choose(compile="none", cuda_graphs=False).cuda_graphs
+    assert choose(Length(1e15, 10**6), compile="none").compile == "none"
+    stated = choose(compile="default", cuda_graphs=False, record=False)
     assert stated == Way("default", False, False, "")
-    on_cpu = chosen(Length(1e15, 10**6), device="cpu", compile="none", record=True)
+    on_cpu = choose(Length(1e15, 10**6), device="cpu", compile="none", record=True)
     assert (on_cpu.compile, on_cpu.record) == ("none", True)
 
 
 def test_on_a_cpu_short_steps_are_recorded_and_very_long_trainings_compiled() -> None:
-    short = chosen(device="cpu", precision="fp32")
+    short = choose(device="cpu", precision="fp32")
     assert (short.compile, short.cuda_graphs, short.record) == ("none", False, True)
     assert short.reason == "steps are recorded, 100 MFLOP each"
-    large = chosen(Length(4e9, 1000), device="cpu", precision="fp32")
+    large = choose(Length(4e9, 1000), device="cpu", precision="fp32")
     assert (large.compile, large.record) == ("none", False)
-    hours = chosen(Length(4e9, 100_000), device="cpu", precision="fp32")
+    hours = choose(Length(4e9, 100_000), device="cpu", precision="fp32")
     assert hours.compile == "default"
     assert hours.reason == "the network is compiled, because at least 2 core hours of training lie ahead"
-    unknown = chosen(Length(0.0, 10**9), device="cpu", precision="fp32")
+    unknown = choose(Length(0.0, 10**9), device="cpu", precision="fp32")
     assert (unknown.compile, unknown.record) == ("none", True)
 
 
@@ -145,8 +145,8 @@ def test_the_choice_is_made_once_told_and_kept_for_a_restart(
     reasons = [event.fields["text"] for event in run.events() if event.fields.get("name") == "way"]
     assert run.result is not None
     assert reasons == [run.result.way] == [planted.reason]
-    kept = read_json(run.path / "tuned.json")
-    assert {name: kept[name] for name in dataclasses.asdict(planted)} == dataclasses.asdict(planted)
+    content = read_json(run.path / "tuned.json")
+    assert {name: content[name] for name in dataclasses.asdict(planted)} == dataclasses.asdict(planted)
 
     def never(*of: object) -> Way:
         raise AssertionError("chosen a second time")
@@ -162,15 +162,15 @@ def test_the_choice_is_made_once_told_and_kept_for_a_restart(
 
 
 def test_a_run_that_earlier_code_began_goes_on_as_it_began(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[Recipe] = []
+    recipes: list[Recipe] = []
     make = network.make_training
 
     def noted(workload: Any, recipe: Recipe, arithmetic: Arithmetic) -> Any:
-        taken.append(recipe)
+        recipes.append(recipe)
         return make(workload, recipe, arithmetic)
 
     monkeypatch.setattr(network, "make_training", noted)
     run = make_run(train={"epochs": 1})
     write_json(run.path / "tuned.json", {"batch_size": 32, "threads": 1, "flops_a_step": 1e12})
     assert main(str(run.path)) == 0
-    assert [(one.compile, one.cuda_graphs, one.record) for one in taken] == [("none", False, True)]
+    assert [(one.compile, one.cuda_graphs, one.record) for one in recipes] == [("none", False, True)]

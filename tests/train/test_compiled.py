@@ -36,7 +36,7 @@ class Network(nn.Module):
         return self.body(x)
 
 
-def made(compile_: str, accumulate: int = 1) -> Step:
+def make(compile_: str, accumulate: int = 1) -> Step:
     torch.manual_seed(0)
     network = Network()
     recipe = Recipe.parse({"batch_size": 16, "compile": compile_, "record": False, "accumulate": accumulate}, "train")
@@ -100,19 +100,19 @@ def takes_long(network: nn.Module, **settings: Any) -> Callable[..., Tensor]:
 def test_where_compiling_fails_the_network_itself_is_trained(
     monkeypatch: pytest.MonkeyPatch, compiler: Callable[..., Any], reason: str
 ) -> None:
-    plain = stepped(made("none"))
+    plain = stepped(make("none"))
     monkeypatch.setattr(torch, "compile", compiler)
-    step = made("default")
+    step = make("default")
     assert step.compiled is not None
     step.compiled.limit = 0.2
-    ended = stepped(step)
-    assert all(torch.equal(plain[name], ended[name]) for name in plain)
+    result = stepped(step)
+    assert all(torch.equal(plain[name], result[name]) for name in plain)
     assert step.notices == [f"the network is not compiled (train.compile): {reason}"]
 
 
 def test_a_networks_own_fault_is_not_the_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda network, **settings: network)
-    step = made("default")
+    step = make("default")
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         step({"x": torch.randn(16, 5), "target": torch.zeros(16, dtype=torch.int64)})
 
@@ -131,7 +131,7 @@ def test_batches_of_one_shape_are_compiled_and_what_it_took_is_kept(
         return call
 
     monkeypatch.setattr(torch, "compile", counted)
-    step = made("default", accumulate)
+    step = make("default", accumulate)
     stepped(step)
     assert calls == [16 // accumulate] * 3 * accumulate
     assert step.compiled is not None

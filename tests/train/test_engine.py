@@ -150,8 +150,8 @@ def test_the_average_is_the_recursion() -> None:
     average = weights_by_step[0]  # the first weights begin the average
     for later in weights_by_step[1:]:
         average = [0.8 * a + 0.2 * w for a, w in zip(average, later, strict=True)]
-    for expected, result in zip(average, step.network_to_keep.parameters(), strict=True):
-        torch.testing.assert_close(result, expected)
+    for truth, result in zip(average, step.network_to_keep.parameters(), strict=True):
+        torch.testing.assert_close(result, truth)
     assert step.network_to_keep is not network
 
 
@@ -197,7 +197,7 @@ class Remembers(Named):
 @pytest.mark.parametrize("fails", [0, 1, 7], ids=lambda number: f"in step {number}")
 def test_a_step_that_ran_out_of_memory_counts_once(fails: int) -> None:
     """As if its batch had been in parts from the beginning: average, running statistics, random numbers, counts."""
-    made = []
+    calls = []
     for out_of_memory in (True, False):
         torch.manual_seed(0)
         network, recipe = Remembers().train(), Recipe(learning_rate=0.01, ema=0.8, clip=0.1, record=False)
@@ -213,8 +213,8 @@ def test_a_step_that_ran_out_of_memory_counts_once(fails: int) -> None:
             if not out_of_memory and number == fails:
                 step.parts = 4
             step(batch)
-        made.append(step)
-    one, other = made
+        calls.append(step)
+    one, other = calls
     assert (one.parts, one.loss_steps) == (other.parts, other.loss_steps) == (4, 12)
     for name, tensor in one.network.state_dict().items():
         assert torch.equal(tensor, other.network.state_dict()[name]), name
@@ -407,10 +407,10 @@ def test_what_the_hardware_lacks_is_refused_in_one_line() -> None:
     ],
 )
 def test_settings_that_do_not_go_together_are_one_line(settings: dict[str, Any], line: str) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError) as error:
         Recipe.parse(settings, "train")
-    assert line in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 EVERYTHING = {
@@ -510,10 +510,10 @@ def test_without_space_for_a_checkpoint_training_goes_on_and_keeps_the_last_good
     assert main(str(full.path)) == 0
     a, b = weights(plain), weights(full)
     assert all(torch.equal(a[name], b[name]) for name in a)
-    kept = checkpoint.load_newest(full.checkpoints)
-    assert kept is not None
+    newest = checkpoint.load_newest(full.checkpoints)
+    assert newest is not None
     good = [e.fields["step"] for e in full.events() if e.kind == "checkpoint"]
-    assert kept[1]["step"] == good[-1]
+    assert newest[1]["step"] == good[-1]
     texts = [str(e.fields.get("text")) for e in full.events() if e.kind == "warning"]
     assert any("No space left on device; going on" in text for text in texts)
     assert not list(full.checkpoints.glob(".*")), "nothing half-written is left"
@@ -540,11 +540,11 @@ def test_a_clock_that_jumps_changes_nothing(make_run: MakeRun, monkeypatch: pyte
 def test_what_was_chosen_is_kept_for_a_restart(make_run: MakeRun) -> None:
     run = make_run(train={"batch_size": "auto", "threads": "auto", "epochs": 2})
     assert main(str(run.path)) == 0
-    chosen = read_json(run.path / "tuned.json")
+    content = read_json(run.path / "tuned.json")
     assert run.result is not None
-    assert run.result.batch_size == chosen["batch_size"] in [2**n for n in range(5, 17)]
-    assert run.result.threads == chosen["threads"] == 1  # a step this small is faster on one
-    write_json(run.path / "tuned.json", {**chosen, "batch_size": 64})
+    assert run.result.batch_size == content["batch_size"] in [2**n for n in range(5, 17)]
+    assert run.result.threads == content["threads"] == 1  # a step this small is faster on one
+    write_json(run.path / "tuned.json", {**content, "batch_size": 64})
     (run.path / "result.json").unlink()
     for old in run.checkpoints.iterdir():
         old.unlink()

@@ -50,8 +50,8 @@ def network(layers: int, heads: int, width: int) -> nn.Module:
 
 def test_large_layers_are_for_fp8_but_not_the_first_and_the_last() -> None:
     """Those of GPT-2's largest size, whose products are of 1,600 by 1,600, 4,800 and 6,400."""
-    expected = {"blocks.0.up", "blocks.0.down", "blocks.1.attention.qkv", "blocks.1.up", "blocks.1.down"}
-    assert fp8_layers(network(2, 25, 1600)) == expected
+    truth = {"blocks.0.up", "blocks.0.down", "blocks.1.attention.qkv", "blocks.1.up", "blocks.1.down"}
+    assert fp8_layers(network(2, 25, 1600)) == truth
     assert fp8_layers(network(2, 12, 768)) == set()
 
 

@@ -56,7 +56,7 @@ def loss(outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
     return nn.functional.cross_entropy(outputs, target, label_smoothing=smoothing)
 
 
-def made(network: nn.Module | None = None, **settings: Any) -> Step:
+def make(network: nn.Module | None = None, **settings: Any) -> Step:
     torch.manual_seed(0)
     network = network or Network()
     recipe = Recipe(batch_size=ROWS, record=False, **settings)
@@ -86,9 +86,9 @@ def check_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "+".join(s) or "plain")
 def test_a_captured_step_does_what_an_eager_one_does(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
-    eager = steps(made(**settings))
+    eager = steps(make(**settings))
     pretend(monkeypatch)
-    step = made(**settings, cuda_graphs=True)
+    step = make(**settings, cuda_graphs=True)
     captured = steps(step)
     assert step.graph is not None
     assert step.graph.is_captured
@@ -98,7 +98,7 @@ def test_a_captured_step_does_what_an_eager_one_does(monkeypatch: pytest.MonkeyP
 
 def test_eager_steps_come_first_and_count(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch)
-    step = made(cuda_graphs=True)
+    step = make(cuda_graphs=True)
     assert step.graph is not None
     for _ in range(EAGER_STEPS):
         assert not step.graph.is_captured
@@ -150,9 +150,9 @@ PLANTED: list[Step] = []
 def test_what_cannot_be_captured_trains_eagerly_and_says_why(
     monkeypatch: pytest.MonkeyPatch, cuda: type, reason: str
 ) -> None:
-    eager = steps(made())
+    eager = steps(make())
     pretend(monkeypatch, cuda)
-    step = made(cuda_graphs=True)
+    step = make(cuda_graphs=True)
     PLANTED[:] = [step]
     check_same(steps(step), eager)
     assert step.graph is None
@@ -160,9 +160,9 @@ def test_what_cannot_be_captured_trains_eagerly_and_says_why(
 
 
 def test_without_memory_to_compare_the_graph_with_an_eager_step_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    eager = steps(made())
+    eager = steps(make())
     pretend(monkeypatch)
-    step = made(cuda_graphs=True)
+    step = make(cuda_graphs=True)
     assert step.graph is not None
 
     def full(tensor: Tensor) -> Tensor:

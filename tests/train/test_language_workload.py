@@ -107,9 +107,9 @@ def test_validation_is_the_mean_of_the_predictions_and_starts_at_chance(store: P
 def test_the_loss_is_the_definition(smoothing: float) -> None:
     logits, target = torch.randn(3, 5, 7), torch.randint(0, 7, (3, 5))
     log_chances = logits.log_softmax(-1)
-    wanted = functional.one_hot(target, 7) * (1 - smoothing) + smoothing / 7
-    expected = -(wanted * log_chances).sum(-1).mean()
-    torch.testing.assert_close(language.TASK.loss(logits, target, smoothing), expected)
+    shares = functional.one_hot(target, 7) * (1 - smoothing) + smoothing / 7
+    truth = -(shares * log_chances).sum(-1).mean()
+    torch.testing.assert_close(language.TASK.loss(logits, target, smoothing), truth)
 
 
 def test_each_tokens_loss_is_what_one_window_gives(store: Path) -> None:
@@ -121,8 +121,8 @@ def test_each_tokens_loss_is_what_one_window_gives(store: Path) -> None:
         losses = texts.predictions(network, FP32)["test"]
         for start in (0, 8, 160):  # the second half of the window that starts here is scored in it
             window = torch.from_numpy(tokens[start : start + 17])[None]
-            expected = functional.cross_entropy(network(tokens=window[:, :-1])[0], window[0, 1:], reduction="none")
-            np.testing.assert_allclose(losses[start + 8 : start + 16], expected[8:].numpy(), atol=1e-5)
+            truth = functional.cross_entropy(network(tokens=window[:, :-1])[0], window[0, 1:], reduction="none")
+            np.testing.assert_allclose(losses[start + 8 : start + 16], truth[8:].numpy(), atol=1e-5)
 
 
 def test_what_does_not_fit_is_one_line(store: Path) -> None:

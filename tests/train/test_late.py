@@ -100,11 +100,11 @@ def test_windows_gathered_on_a_device_are_those_gathered_from_memory(start: int)
 
     tokens = torch.arange(500).numpy()
     plain = list(TokenBatches(tokens, 4, 8, 0, torch.device("cpu")).epoch(1, start))
-    held = TokenBatches(tokens, 4, 8, 0, torch.device("cpu"))
-    held._resident_tokens = torch.from_numpy(tokens.astype("int32"))
-    places = held.places(1)[start:]
-    held.device = Pretended()  # pyrefly: ignore
-    windows = held._gather(places)
+    in_memory = TokenBatches(tokens, 4, 8, 0, torch.device("cpu"))
+    in_memory._resident_tokens = torch.from_numpy(tokens.astype("int32"))
+    places = in_memory.places(1)[start:]
+    in_memory.device = Pretended()  # pyrefly: ignore
+    windows = in_memory._gather(places)
     assert all(
         torch.equal(one["tokens"], other[:, :-1]) and torch.equal(one["target"], other[:, 1:])
         for one, other in zip(plain, windows, strict=True)

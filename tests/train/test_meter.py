@@ -37,9 +37,9 @@ def test_the_arithmetic_counted_without_computing_is_that_of_a_real_step(
     recipe = Recipe(batch_size=32)
     network, batch = workload.build(), next(iter(workload.batches(recipe, FP32.device).epoch(0)))
     target = batch.pop("target")
-    taken = count_flops(network, lambda: workload.loss(network(**batch), target, 0.0).backward())
+    count = count_flops(network, lambda: workload.loss(network(**batch), target, 0.0).backward())
     before = torch.get_rng_state()
-    assert flops_of(recipe, workload, FP32) == taken > 0
+    assert flops_of(recipe, workload, FP32) == count > 0
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -56,10 +56,10 @@ def test_a_gpts_count_is_what_publications_take(tied: bool) -> None:
         def inputs(self) -> Inputs:
             return Inputs(tokens=(300,))
 
-    class Held:
+    class Stub:
         preparation = Prepared()
 
-    workload = Text(Held(), GPT(layers=3, heads=2, width=64, context=32, tied=tied))  # pyrefly: ignore
+    workload = Text(Stub(), GPT(layers=3, heads=2, width=64, context=32, tied=tied))  # pyrefly: ignore
     counted = flops_of(Recipe(batch_size=4), workload, FP32) / (4 * 32)
     assert workload.usual_flops(workload.build()) == pytest.approx(counted, rel=0.01)
     matrices = 3 * 12 * 64**2 + 300 * 64

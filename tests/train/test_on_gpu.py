@@ -31,7 +31,7 @@ MakeRun = Callable[..., RunDirectory]
 ON_GPU: dict[str, Any] = {"device": "cuda", "precision": "fp32", "threads": 1}
 
 
-def made(network: nn.Module, **settings: Any) -> Step:
+def make(network: nn.Module, **settings: Any) -> Step:
     device = torch.device("cuda")
     network = network.to(device)
     recipe = Recipe(batch_size=ROWS, **settings)
@@ -55,9 +55,9 @@ def stepped(step: Step, count: int = 20) -> dict[str, Tensor]:
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "+".join(s) or "plain")
 def test_a_step_replayed_as_a_cuda_graph_does_what_an_eager_one_does(settings: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    eager = stepped(made(Network(), **settings))
+    eager = stepped(make(Network(), **settings))
     torch.manual_seed(0)
-    step = made(Network(), **settings, cuda_graphs=True)
+    step = make(Network(), **settings, cuda_graphs=True)
     replayed = stepped(step)
     assert step.graph is not None, step.notices
     assert step.graph.is_captured
@@ -79,16 +79,16 @@ class Reads(nn.Module):
 
 def test_a_network_that_waits_for_the_gpu_is_found_out_and_trains_eagerly() -> None:
     torch.manual_seed(0)
-    eager = stepped(made(Reads()))
+    eager = stepped(make(Reads()))
     torch.manual_seed(0)
-    step = made(Reads(), cuda_graphs=True)
-    ended = stepped(step)
+    step = make(Reads(), cuda_graphs=True)
+    result = stepped(step)
     assert step.graph is None
     assert step.notices[0].startswith(
         "steps are not replayed as a CUDA graph (train.cuda_graphs): the step cannot be captured: "
     )
     for name in eager:
-        torch.testing.assert_close(ended[name], eager[name], atol=1e-4, rtol=1e-3, msg=name)
+        torch.testing.assert_close(result[name], eager[name], atol=1e-4, rtol=1e-3, msg=name)
 
 
 @pytest.mark.parametrize("model", [{"name": "mlp", "width": 64, "depth": 2, "dropout": 0.1}])
@@ -96,8 +96,8 @@ def test_by_default_a_step_of_launches_becomes_a_graph_and_says_so(make_run: Mak
     run = make_run(model=model, train={**ON_GPU, "ema": 0.9, "schedule": "cosine", "clip": 1.0})
     assert main(str(run.path)) == 0
     assert run.result is not None
-    chosen = read_json(run.path / "tuned.json")
-    assert chosen["cuda_graphs"] is True, chosen["reason"]
+    content = read_json(run.path / "tuned.json")
+    assert content["cuda_graphs"] is True, content["reason"]
     assert run.result.way.startswith("a step is one CUDA graph: ")
     assert not [event for event in run.events() if event.kind == "warning"]
     has_peak = peak_of(torch.cuda.get_device_name(), "fp32") is not None

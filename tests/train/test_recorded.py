@@ -175,25 +175,25 @@ def _unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_unwatched")
 def test_recording_keeps_nothing_and_a_check_changes_nothing() -> None:
-    made: list[weakref.ref[Tensor]] = []
+    tensors: list[weakref.ref[Tensor]] = []
 
     def loss(outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
-        made.append(weakref.ref(outputs))
+        tensors.append(weakref.ref(outputs))
         return mean_loss(outputs, target, smoothing)
 
     batches = [{"x": b["numeric"], "target": b["target"]} for b in table_batches(9)]
     step = stepped(Odd, batches, loss=loss)
     assert step.recorder is not None
     assert step.recorder.recording is not None
-    assert len(made) < len(batches)
-    assert all(reference() is None for reference in made)
+    assert len(tensors) < len(batches)
+    assert all(reference() is None for reference in tensors)
     step.network.eval()
     before, random = {k: v.clone() for k, v in step.network.state_dict().items()}, torch.get_rng_state()
-    calls = len(made)
+    calls = len(tensors)
     step.check()
-    assert len(made) == calls + 1
+    assert len(tensors) == calls + 1
     step.check()
-    assert len(made) == calls + 1, "what was checked is not checked again"
+    assert len(tensors) == calls + 1, "what was checked is not checked again"
     assert all(torch.equal(v, before[k]) for k, v in step.network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
     assert all(p.grad is None for p in step.network.parameters())

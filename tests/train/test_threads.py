@@ -55,16 +55,16 @@ class Machine:
         return Use(1.0, self.cores, ours, min(self.busy, self.cores - ours))
 
 
-def trained(machine: Machine, chosen: Threads, seconds: float) -> float:
+def trained(machine: Machine, team: Threads, seconds: float) -> float:
     """Mean seconds of a step over so long a training, looked at twice a second."""
-    begun, before, due = machine.now, machine.steps, 0.0
-    while machine.now - begun < seconds:
+    start, before, due = machine.now, machine.steps, 0.0
+    while machine.now - start < seconds:
         machine.now += machine.step_seconds(machine.count)
         machine.steps += 1
         if machine.now >= due:
-            chosen.look(machine.steps, machine.now)
+            team.look(machine.steps, machine.now)
             due = machine.now + 0.5
-    return (machine.now - begun) / (machine.steps - before)
+    return (machine.now - start) / (machine.steps - before)
 
 
 def threads_on(machine: Machine) -> Threads:
@@ -85,23 +85,23 @@ def test_steps_are_within_a_third_of_those_of_the_best_fixed_number(cores: int, 
 
 def test_the_number_grows_again_when_the_others_leave_and_shrinks_when_they_come_back() -> None:
     machine = Machine(2, 4)
-    chosen = threads_on(machine)
-    trained(machine, chosen, 20.0)
+    team = threads_on(machine)
+    trained(machine, team, 20.0)
     assert machine.count == 1
     machine.busy = 0
-    trained(machine, chosen, 20.0)
+    trained(machine, team, 20.0)
     assert machine.count == 2
     machine.busy = 4
-    trained(machine, chosen, 20.0)
+    trained(machine, team, 20.0)
     assert machine.count == 1
 
 
 def test_a_machine_of_our_own_is_never_tried_with_fewer() -> None:
     machine = Machine(8)
     tried: list[int] = []
-    chosen = Threads(8, tried.append, use=machine.use, clock=lambda: machine.now)
+    team = Threads(8, tried.append, use=machine.use, clock=lambda: machine.now)
     machine.count = 8
-    trained(machine, chosen, 60.0)
+    trained(machine, team, 60.0)
     assert tried == []
 
 
@@ -186,8 +186,8 @@ def grown(threads: int, number_after: Callable[[int], int | None] = lambda _: No
         threads=threads,
         on_tree=lambda tree, *_: number_after(tree),
     )
-    trees, ended, _ = booster.model_to_string().partition("\nparameters:")
-    assert ended
+    trees, end, _ = booster.model_to_string().partition("\nparameters:")
+    assert end
     return trees
 
 

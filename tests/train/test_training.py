@@ -153,5 +153,5 @@ def test_a_child_that_dies_is_reported_with_its_signal(make_run: MakeRun) -> Non
 
 def test_the_training_core_imports_no_orchestrator_and_no_tracker() -> None:
     code = "import headway.train.main, headway.train.network, sys; print(set(sys.modules) & {'prefect', 'mlflow', 'great_expectations'})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert outcome.stdout.strip() == "set()"

@@ -89,8 +89,8 @@ def test_two_users_of_one_machine_take_turns(tmp_path: Path, users: tuple[str, s
     shared.chmod(0o1777)
     try:
         for user in users:
-            done = took(shared, user)
-            assert (done.stdout, done.stderr) == ("0\n", "")
+            outcome = took(shared, user)
+            assert (outcome.stdout, outcome.stderr) == ("0\n", "")
         lock = shared / "headway-gpu-0.lock"
         assert (lock.stat().st_uid, lock.stat().st_mode & 0o777) == (0 if users[0] == "root" else 1234, 0o666)
         with turn(["0"], pytest.fail, shared):

@@ -73,10 +73,10 @@ def test_why_a_gpu_cannot_be_used_is_said_in_one_line(
     messages: list[str] = []
     assert choose_device("auto", messages.append).type == choose_device("cpu", pytest.fail).type == "cpu"
     assert messages == ([f"this trains on the CPU, not on the GPU: {reason}"] if reason else [])
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError) as failure:
         choose_device("cuda")
-    wanted = f"train.device cuda needs an NVIDIA GPU that torch can use, but {reason or 'there is none'}; set auto"
-    assert str(caught.value) == wanted
+    line = f"train.device cuda needs an NVIDIA GPU that torch can use, but {reason or 'there is none'}; set auto"
+    assert str(failure.value) == line
 
 
 def test_a_training_beside_a_driver_that_is_too_old_is_on_the_cpu_and_says_so(
@@ -114,7 +114,7 @@ def test_of_unlike_gpus_the_faster_comes_first_or_the_larger_where_a_speed_is_no
 
 
 @pytest.mark.parametrize(
-    ("kinds", "order", "taken", "text"),
+    ("kinds", "order", "choice", "text"),
     [
         (
             [T4, H100],
@@ -137,7 +137,7 @@ def test_which_of_unlike_gpus_is_taken_is_said(
     make_run: MakeRun,
     kinds: list[Gpu],
     order: str | None,
-    taken: Gpu,
+    choice: Gpu,
     text: str | None,
 ) -> None:
     environments: list[Any] = []
@@ -149,7 +149,7 @@ def test_which_of_unlike_gpus_is_taken_is_said(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", order)
     messages: list[str] = []
     launch.launch(make_run(train={"device": "auto"}), lambda events: messages.extend(e.fields["text"] for e in events))
-    assert environments == [{"CUDA_VISIBLE_DEVICES": taken.uuid}]
+    assert environments == [{"CUDA_VISIBLE_DEVICES": choice.uuid}]
     assert messages == ([text] if text else [])
 
 
@@ -214,9 +214,9 @@ def test_a_gpu_that_others_fill_while_training_means_parts_or_one_line_that_name
         "out of memory (other processes hold 61.2 of the GPU's 79.1 GiB): batches are computed in 2 parts of 8 from here on"
     ]
     fits[0] = 0
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(TrainingError) as error:
         step(batches()[0])
-    assert str(caught.value) == (
+    assert str(error.value) == (
         "training must fit in memory, but not even one row does: other processes hold 61.2 of the GPU's 79.1 GiB; "
         "wait for them, or lower the model's size"
     )

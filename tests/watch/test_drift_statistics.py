@@ -27,9 +27,9 @@ from headway.watch.statistics import (
 
 
 def column(values: np.ndarray, name: str = "a") -> Summary:
-    made = column_type("numeric").summary(name)
-    made.update(pa.array(values, pa.float64(), from_pandas=True))
-    return made
+    summary = column_type("numeric").summary(name)
+    summary.update(pa.array(values, pa.float64(), from_pandas=True))
+    return summary
 
 
 def profile(*columns: Summary) -> Profile:
@@ -48,25 +48,25 @@ def test_psi_of_two_shifted_normals_is_the_squared_shift() -> None:
     """Jeffreys' divergence of N(0, 1) and N(d, 1) is d squared; bins lose a little of it."""
     rng = np.random.default_rng(0)
     before, now = column(rng.normal(size=400_000)), column(rng.normal(0.3, 1, size=400_000))
-    kept = shape(before)
-    assert psi(np.array(kept.counts), kept.bin_counts(now)) == pytest.approx(0.09, rel=0.08)
+    reference = shape(before)
+    assert psi(np.array(reference.counts), reference.bin_counts(now)) == pytest.approx(0.09, rel=0.08)
 
 
 def test_texts_that_become_longer_drift_and_others_do_not() -> None:
     rng = np.random.default_rng(1)
 
     def texts(mean: float) -> Summary:
-        made = column_type("text").summary("note")
-        made.update(pa.array(["x" * int(length) for length in rng.poisson(mean, 20_000)]))
-        return made
+        summary = column_type("text").summary("note")
+        summary.update(pa.array(["x" * int(length) for length in rng.poisson(mean, 20_000)]))
+        return summary
 
-    kept = summarise(profile(texts(80)), None, ())
-    reference = {
-        name: shifts(kept, profile(texts(mean)), None, WatchConfig())[0]
+    reference = summarise(profile(texts(80)), None, ())
+    results = {
+        name: shifts(reference, profile(texts(mean)), None, WatchConfig())[0]
         for name, mean in (("same", 80), ("longer", 90))
     }
-    assert not reference["same"].drifted
-    assert reference["longer"].drifted
+    assert not results["same"].drifted
+    assert results["longer"].drifted
 
 
 def test_jensen_shannon_is_0_for_equal_and_1_for_disjoint_shares_and_an_eighth_of_psi_between() -> None:
@@ -85,10 +85,10 @@ def test_an_empty_bin_leaves_psi_finite_and_no_rows_leave_it_undefined() -> None
 def test_the_sketch_counts_what_counting_every_row_counts() -> None:
     rng = np.random.default_rng(1)
     before, now = rng.poisson(0.7, 50_000).astype(float), rng.poisson(0.9, 20_000).astype(float)
-    kept = shape(column(before))
-    edges = [-np.inf, *kept.edges, np.inf]
+    reference = shape(column(before))
+    edges = [-np.inf, *reference.edges, np.inf]
     exact = [((now > low) & (now <= high)).sum() for low, high in itertools.pairwise(edges)]
-    assert kept.bin_counts(column(now)) == pytest.approx(np.array(exact, float), abs=0.005 * len(now))
+    assert reference.bin_counts(column(now)) == pytest.approx(np.array(exact, float), abs=0.005 * len(now))
 
 
 def test_without_drift_psi_has_the_stated_mean_and_exceeds_the_critical_value_as_often_as_stated() -> None:

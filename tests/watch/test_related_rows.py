@@ -31,10 +31,10 @@ COLUMNS = ("a", "b", "c", "d")
 
 def columns_of(values: np.ndarray) -> Profile:
     """(N, 4) as a profile."""
-    made = {name: column_type("numeric").summary(name) for name in COLUMNS}
+    columns = {name: column_type("numeric").summary(name) for name in COLUMNS}
     for name, column in zip(COLUMNS, values.T, strict=True):
-        made[name].update(pa.array(column))
-    return Profile(len(values), made)
+        columns[name].update(pa.array(column))
+    return Profile(len(values), columns)
 
 
 def drawn(rng: np.random.Generator, groups: int, alike: float) -> tuple[np.ndarray, np.ndarray]:
@@ -45,10 +45,10 @@ def drawn(rng: np.random.Generator, groups: int, alike: float) -> tuple[np.ndarr
 
 
 def test_texts_are_counted_by_unit_in_the_bins_of_their_lengths() -> None:
-    made = column_type("text").summary("note")
+    summary = column_type("text").summary("note")
     texts = pa.array(["x" * n for n in range(1, 101)])
-    made.update(texts)
-    column = shape(made)
+    summary.update(texts)
+    column = shape(summary)
     clusters = column.clusters()
     clusters.update(texts, np.zeros(100, int))
     assert len(column.counts) == 10
@@ -239,12 +239,12 @@ def registered(root: Path, split: SplitConfig, predictions: str = "price") -> Re
     division = Division(table, split)
     test = division.parts == TEST
     profile = profile_table(table)
-    made = np.concatenate([chunk.batch.column(predictions).to_numpy() for chunk in table.chunks()])[test]
+    predictions_made = np.concatenate([chunk.batch.column(predictions).to_numpy() for chunk in table.chunks()])[test]
     prediction = column_type("numeric").summary("prediction")
-    prediction.update(pa.array(made))
+    prediction.update(pa.array(predictions_made))
     unit, values, _ = division.units(test)
     codes = np.unique(values, return_inverse=True)[1]
-    return relate(summarise(profile, prediction, ()), division, TestRows(pa.array(made), unit, codes))
+    return relate(summarise(profile, prediction, ()), division, TestRows(pa.array(predictions_made), unit, codes))
 
 
 @pytest.mark.parametrize("unit", SPLITS)
@@ -317,11 +317,11 @@ def test_rows_with_keys_of_their_own_or_without_any_stand_for_themselves(tmp_pat
 def test_a_reference_of_an_older_version_reads_and_says_nothing_of_units(tmp_path: Path) -> None:
     reference = trained(np.random.default_rng(8), 20, 0.1)
     reference.write(tmp_path / "reference.json")
-    kept = read_json(tmp_path / "reference.json")
-    del kept["together"]
-    for column in kept["columns"].values():
+    values = read_json(tmp_path / "reference.json")
+    del values["together"]
+    for column in values["columns"].values():
         del column["correlation"]
-    write_json(tmp_path / "reference.json", kept)
+    write_json(tmp_path / "reference.json", values)
     older = Reference.of(tmp_path, "1")
     assert older.together is None
     assert older.columns == {name: replace(c, correlation=None) for name, c in reference.columns.items()}

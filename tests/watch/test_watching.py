@@ -123,13 +123,13 @@ def test_a_champion_that_says_nothing_of_units_is_watched_row_by_row_and_that_is
 ) -> None:
     champion = tracking.champion(root, "loans")
     assert champion is not None
-    kept = champion.bundle / "reference.json"
+    path = champion.bundle / "reference.json"
     with of_an_older_version(champion.bundle, tmp_path):
-        older = read_json(kept)
+        older = read_json(path)
         del older["together"]
         for column in (*older["columns"].values(), older["prediction"]):
             del column["correlation"]
-        write_json(kept, older)
+        write_json(path, older)
         run, drift = watched(root, months[QUIET - 1])
     assert {column.effect for column in drift.columns} == {1.0}
     assert "does not say which rows belong together" in (run.path / "watch.md").read_text()

@@ -101,8 +101,8 @@ def differences(
     low, _ = interval(with_one_more(draws, -most, units.count, seed), deciding)
     _, high = interval(with_one_more(draws, most, units.count, seed), deciding)
     if definition.class_losses is not None and not np.array_equal(a, b):
-        won, expected = definition.class_losses(q) - definition.class_losses(p), (p + q) / 2
-        more = with_a_mistake(draws, difference, won, expected, t, units.rows, seed)
+        won, chances = definition.class_losses(q) - definition.class_losses(p), (p + q) / 2
+        more = with_a_mistake(draws, difference, won, chances, t, units.rows, seed)
         low, high = _outer((low, high), interval(more, units.count))
     if units.codes is not None or not definition.counts_cases:
         sizes = np.ones(len(target)) if definition.sizes is None else definition.sizes(target, b)

@@ -61,14 +61,14 @@ def with_one_more(draws: np.ndarray, moves: float, count: int, seed: int) -> np.
 
 
 def with_a_mistake(
-    draws: np.ndarray, value: float, won: np.ndarray, expected: np.ndarray, target: np.ndarray, rows: int, seed: int
+    draws: np.ndarray, value: float, won: np.ndarray, chances: np.ndarray, target: np.ndarray, rows: int, seed: int
 ) -> np.ndarray:
     """(R,) draws of a mean over ``rows`` rows with one more row, its class another one than it had, its weight drawn from Gamma(1).
 
-    ``won`` (N, K): what the mean is of, were a row of a class; ``expected`` (N, K): the classes' probabilities.
+    ``won`` (N, K): what the mean is of, were a row of a class; ``chances`` (N, K): the classes' probabilities.
     """
     rng = np.random.default_rng([seed, 4])
-    other = expected.astype(np.float64)
+    other = chances.astype(np.float64)
     other[np.arange(len(target)), target] = 0.0
     of_row = np.cumsum(other.sum(1))
     if not of_row[-1] > 0:  # both models are certain of every row, and right

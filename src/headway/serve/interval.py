@@ -84,8 +84,8 @@ class Interval:
         if conformal_rank(n, tail) > n:
             return None
         fitted = None if inputs is None else fit_spread(_beside(inputs, predictions), residuals, units)
-        spread, expected = fitted or (None, np.ones(n))
-        residuals = residuals / expected
+        spread, sizes = fitted or (None, np.ones(n))
+        residuals = residuals / sizes
         ends = _conformalised(predictions, residuals, tail, units) if n >= FEWEST_VARYING else None
         at, below, above = ends or _constant(residuals, tail)
         return cls(level, tuple(at.tolist()), tuple(below.tolist()), tuple(above.tolist()), n, spread)

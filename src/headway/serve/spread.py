@@ -70,20 +70,20 @@ def fit_spread(x_NP: np.ndarray, residuals: np.ndarray, units: Units) -> tuple[S
     if len(sizes) < FEWEST_ROWS or units.count < 2 * FOLDS or not sizes.any():
         return None
     sizes = np.maximum(sizes, 1e-3 * sizes.mean())  # a gamma distribution has no zeros
-    expected, alone = (_of_other_folds(x, sizes, units) for x in (x_NP, x_NP[:, -1:]))
-    better = (np.log(alone) + sizes / alone) - (np.log(expected) + sizes / expected)
+    expectation, alone = (_of_other_folds(x, sizes, units) for x in (x_NP, x_NP[:, -1:]))
+    better = (np.log(alone) + sizes / alone) - (np.log(expectation) + sizes / expectation)
     if better.mean() < SURE * units.standard_error(better):
         return None
-    return _fit(x_NP, sizes), expected
+    return _fit(x_NP, sizes), expectation
 
 
 def _of_other_folds(x_NP: np.ndarray, sizes: np.ndarray, units: Units) -> np.ndarray:
     fold = units.folds(FOLDS)
-    expected = np.empty(len(sizes))
+    expectation = np.empty(len(sizes))
     for number in range(FOLDS):
         is_aside = fold == number
-        expected[is_aside] = _fit(x_NP[~is_aside], sizes[~is_aside]).expected(x_NP[is_aside])
-    return expected
+        expectation[is_aside] = _fit(x_NP[~is_aside], sizes[~is_aside]).expected(x_NP[is_aside])
+    return expectation
 
 
 def _fit(x_NP: np.ndarray, sizes: np.ndarray) -> Spread:

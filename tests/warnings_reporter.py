@@ -5,7 +5,7 @@ from __future__ import annotations
 from headway.run.report import Silent
 
 
-class Heard(Silent):
+class WarningsReporter(Silent):
     """Keeps the warnings."""
 
     def __init__(self) -> None:
