@@ -20,8 +20,8 @@ import pytest
 from headway.files.atomic import read_json
 from headway.files.checksums import sha256
 from headway.run.directory import RunDirectory
-from tests import letters
-from tests.serving import outside
+from tests.support import letters
+from tests.support.serving import outside
 
 pytestmark = pytest.mark.slow
 

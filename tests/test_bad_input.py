@@ -18,8 +18,8 @@ from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
-from tests.small_disk import mounted
-from tests.whole import frame, make
+from tests.support.small_disk import mounted
+from tests.support.whole import frame, make
 
 
 def csv(**columns: Any) -> bytes:

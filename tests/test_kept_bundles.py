@@ -21,8 +21,8 @@ from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.report import Silent
 from headway.serve.bundle import load_predictor, preparation_of
-from tests.deciding import decide
-from tests.kept_bundles import KEPT, MODELS, answers, inputs, train
+from tests.support.deciding import decide
+from tests.support.kept_bundles import KEPT, MODELS, answers, inputs, train
 
 KINDS = sorted(path.name for path in KEPT.iterdir())
 
@@ -44,7 +44,7 @@ def test_a_kept_bundle_is_whole_and_says_what_it_said(model: str) -> None:
 def test_trees_predict_without_torch_and_mlflow() -> None:
     lines = [
         "import sys",
-        "from tests.kept_bundles import inputs, KEPT",
+        "from tests.support.kept_bundles import inputs, KEPT",
         "from headway.pipeline.scoring import score",
         "from headway.serve.bundle import load_predictor",
         "print(len(load_predictor(KEPT / 'boosting' / 'bundle').answer(inputs('boosting'), {})))",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headway.machine.processes import free_port
-from tests import serving
+from tests.support import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -19,9 +19,9 @@ import pytest
 
 from headway.files.database import reading, sqlite_file
 from headway.machine.processes import answers, free_port
-from tests import serving
 from tests.browser.garden import Up
 from tests.serve.bundles import registered
+from tests.support import serving
 
 NAMES = ("prefect", "mlflow", "scoring", "temporary")
 PREFECTS = ("prefect", "temporary")

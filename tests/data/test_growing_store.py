@@ -20,7 +20,7 @@ from headway.data.opening import open_table
 from headway.data.split import TEST, VALIDATION, Division
 from headway.data.storing import make_store
 from headway.errors import ConfigError
-from tests.months import visits
+from tests.support.months import visits
 
 ROWS = 700
 FEATURES = {"age": "numeric", "town": "categorical", "note": "text", "seen": "date"}

@@ -24,7 +24,7 @@ from headway.data.split import Division
 from headway.data.store import Store
 from headway.data.storing import make_store, store_digest
 from headway.errors import DamagedError
-from tests.whole_project import cut, flip, gone
+from tests.support.whole_project import cut, flip, gone
 
 NOTES = [
     "late again, sorry",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.whole_project import WholeProject, build, build_others
+from tests.support.whole_project import WholeProject, build, build_others
 
 
 @pytest.fixture(scope="session")

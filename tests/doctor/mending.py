@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headway.doctor import main as doctor
 from headway.tracking.store import let_go
-from tests.whole_project import WholeProject
+from tests.support.whole_project import WholeProject
 
 
 def lines_of(project: WholeProject) -> list[str]:

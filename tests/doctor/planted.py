@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.whole_project import a_list, cut, empty, flip, gone, half_zeros, zeros
+from tests.support.whole_project import a_list, cut, empty, flip, gone, half_zeros, zeros
 
 Damage = Callable[[Path], None]
 Kind = Literal["dead run", "champion", "store", "checkpoint", "database"]

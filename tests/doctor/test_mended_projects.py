@@ -25,7 +25,7 @@ from headway.serve.bundle import Predictor
 from headway.server.backup import backup
 from headway.tracking import condition, decisions, intent
 from tests.doctor.mending import assert_mended, lines_of, settled
-from tests.whole_project import WholeProject, cut, flip, gone, zeros
+from tests.support.whole_project import WholeProject, cut, flip, gone, zeros
 
 pytestmark = pytest.mark.slow
 

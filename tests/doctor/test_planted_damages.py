@@ -40,7 +40,7 @@ from tests.doctor.planted import (
     Kind,
     Planted,
 )
-from tests.whole_project import WholeProject
+from tests.support.whole_project import WholeProject
 
 pytestmark = pytest.mark.slow
 

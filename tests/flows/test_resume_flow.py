@@ -20,8 +20,8 @@ from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.result import Result
-from tests.dying import die
 from tests.flows.pretended import Pretended
+from tests.support.dying import die
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

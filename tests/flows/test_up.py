@@ -15,7 +15,7 @@ import pytest
 
 from headway.files.atomic import read_json
 from headway.machine.processes import free_port
-from tests.serving import ask, outside
+from tests.support.serving import ask, outside
 
 YAML = """
 description: Whether a flower opens tomorrow.

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from headway.machine.processes import free_port
-from tests import serving
+from tests.support import serving
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ import pytest
 
 from headway import tracking
 from headway.files.atomic import read_json
-from tests.whole import make
+from tests.support.whole import make
 
 pytestmark = pytest.mark.slow
 

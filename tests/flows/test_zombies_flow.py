@@ -15,7 +15,7 @@ from headway.files.atomic import write_json
 from headway.pipeline import zombies
 from headway.run import lifetime
 from headway.run.directory import RunDirectory
-from tests.dying import die
+from tests.support.dying import die
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -14,7 +14,7 @@ from headway.files.atomic import write_json
 from headway.pipeline import effects, retention
 from headway.run.directory import RunDirectory
 from headway.server.status import status
-from tests.whole import make
+from tests.support.whole import make
 
 PLAN = {"project": {"name": "rows", "task": "classification", "model": {"name": "mlp"}}, "seed": 0}
 DAY = 86_400.0

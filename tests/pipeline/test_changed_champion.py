@@ -14,9 +14,9 @@ from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
-from tests.gated import repeated
-from tests.retraining import retrained
-from tests.warnings_reporter import WarningsReporter
+from tests.pipeline.gated import repeated
+from tests.pipeline.retraining import retrained
+from tests.pipeline.warnings_reporter import WarningsReporter
 
 pytestmark = pytest.mark.slow
 

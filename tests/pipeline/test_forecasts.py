@@ -28,7 +28,7 @@ from headway.serve.body import CSV, JSON, read_body
 from headway.serve.bundle import Predictor
 from headway.serve.config import ServeConfig
 from headway.watch.result import WatchResult
-from tests.retraining import retrained
+from tests.pipeline.retraining import retrained
 
 SHOPS = ("north", "south", "west")
 DAYS, LEARNT = 200, 170

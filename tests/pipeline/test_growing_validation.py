@@ -18,7 +18,7 @@ from headway.pipeline.runs import table_of
 from headway.pipeline.validation import examine
 from headway.project import Project
 from headway.run.report import Silent
-from tests.months import visits
+from tests.support.months import visits
 
 ROWS = 400
 EXPECTATIONS: list[dict[str, Any]] = [

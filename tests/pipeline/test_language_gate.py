@@ -11,10 +11,10 @@ from headway import tracking
 from headway.files.atomic import read_json, write_json
 from headway.pipeline import stages
 from headway.run.report import Silent
-from tests.gated import DAMAGES, WEIGHTS, Gated, build, repeated
-from tests.letters import write_project
-from tests.warnings_reporter import WarningsReporter
-from tests.whole_project import flip, gone
+from tests.pipeline.gated import DAMAGES, WEIGHTS, Gated, build, repeated
+from tests.pipeline.warnings_reporter import WarningsReporter
+from tests.support.letters import write_project
+from tests.support.whole_project import flip, gone
 
 pytestmark = pytest.mark.slow
 

@@ -23,8 +23,8 @@ from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.serve import rehearse
 from headway.serve.bundle import load_predictor
-from tests.letters import YAML, texts, write_project
-from tests.retraining import retrained
+from tests.pipeline.retraining import retrained
+from tests.support.letters import YAML, texts, write_project
 
 LOAD = """
 import sys, mlflow, pandas as pd

@@ -24,7 +24,7 @@ from headway.pipeline import runs, stages
 from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
-from tests.retraining import retrained
+from tests.pipeline.retraining import retrained
 
 CONF = Path(__file__).parents[2] / "conf"
 FEW = ["train.epochs=4", "train.patience=4", "evaluate.resamples=100", "train.threads=1"]

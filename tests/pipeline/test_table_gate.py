@@ -18,9 +18,9 @@ from headway.files.atomic import read_json, write_json
 from headway.pipeline import stages
 from headway.run.directory import RunDirectory
 from headway.serve.bundle import Predictor
-from tests.gated import DAMAGES, WEIGHTS, Gated, build, repeated, trained
-from tests.warnings_reporter import WarningsReporter
-from tests.whole_project import flip, gone
+from tests.pipeline.gated import DAMAGES, WEIGHTS, Gated, build, repeated, trained
+from tests.pipeline.warnings_reporter import WarningsReporter
+from tests.support.whole_project import flip, gone
 
 pytestmark = pytest.mark.slow
 

@@ -21,8 +21,8 @@ from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.serve.bundle import Predictor
-from tests.retraining import retrained
-from tests.warnings_reporter import WarningsReporter
+from tests.pipeline.retraining import retrained
+from tests.pipeline.warnings_reporter import WarningsReporter
 
 pytestmark = pytest.mark.slow
 

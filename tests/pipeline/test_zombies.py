@@ -12,7 +12,7 @@ from headway.run.directory import RunDirectory
 from headway.tracking.record import Tracking
 from headway.tracking.runs import begin, conclude
 from headway.tracking.store import open_store
-from tests.dying import die
+from tests.support.dying import die
 
 
 def make(root: Path) -> RunDirectory:

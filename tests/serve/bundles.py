@@ -23,7 +23,7 @@ from headway.serve.interval import Interval
 from headway.serve.spread import Spread
 from headway.tasks import Target
 from headway.tracking.store import quietly
-from tests.deciding import decide
+from tests.support.deciding import decide
 
 CLASSES = Target("y", "classification", ("a", "b", "c"))
 VALUE = Target("y", "regression", (), 10.0, 3.0)

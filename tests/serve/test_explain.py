@@ -23,8 +23,8 @@ from headway.run.report import Silent
 from headway.serve.bundle import Predictor
 from headway.serve.explain import BACKGROUND
 from headway.tasks import Target
-from tests import letters
 from tests.serve.bundles import CLASSES, VALUE, bundle_of, promoted, registered, rows
+from tests.support import letters
 
 COLUMNS = "features: {x: numeric, k: categorical}"
 

@@ -28,7 +28,7 @@ from headway.serve.bundle import Predictor, complete_bundle
 from headway.serve.config import ServeConfig
 from headway.serve.rows import sift
 from headway.tasks import Target
-from tests.deciding import decide
+from tests.support.deciding import decide
 
 PROJECT = {"name": "small", "description": "", "task": "classification", "model": {"name": "mlp"}}
 ROWS = pd.DataFrame({"a": [0.5, None, -1.0, 2.0], "b": [1.0, 2.0, None, 4.0], "c": ["x", "never seen", None, "z"]})

@@ -24,7 +24,7 @@ from headway.server.restore import restore
 from headway.tracking import store
 from headway.tracking.runs import begin
 from headway.tracking.store import open_store
-from tests.dying import die
+from tests.support.dying import die
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.server.local import reach_prefect
-from tests.small_disk import mounted
-from tests.whole import make
+from tests.support.small_disk import mounted
+from tests.support.whole import make
 
 pytestmark = pytest.mark.slow
 

@@ -26,7 +26,7 @@ from headway.run.directory import RunDirectory
 from headway.run.places import PLACES, elsewhere, rename, settle
 from headway.run.report import Silent
 from headway.tracking.store import experiment_of, open_store
-from tests.whole import make, retrain
+from tests.support.whole import make, retrain
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,7 @@ from headway.files import locks
 from headway.files.atomic import write_json
 from headway.machine.processes import answers, free_port
 from headway.server import temporary
-from tests.serving import outside
+from tests.support.serving import outside
 
 USER = """
 import sys, time

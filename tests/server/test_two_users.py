@@ -27,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from headway.machine import gpus
 from headway.pipeline import runs
-from tests.whole import make, retrain
+from tests.support.whole import make, retrain
 
 gpus.installed = lambda: [sys.argv[2]]
 make(Path("."))

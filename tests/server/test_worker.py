@@ -14,7 +14,7 @@ import pytest
 import flows
 from bench.crowd import champions_missing, make_projects
 from headway.machine.processes import free_port
-from tests import serving
+from tests.support import serving
 
 pytestmark = pytest.mark.slow
 SECONDS = 120

@@ -24,7 +24,7 @@ from headway.tasks import Objective, Target, TargetTask, target_task
 from headway.train.main import train
 from headway.train.recipe import Recipe
 from headway.train.target import target_of
-from tests.small import ROWS
+from tests.support.small import ROWS
 
 DERIVATIVES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "mse": lambda o, t: 2 * (o - t),

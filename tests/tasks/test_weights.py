@@ -29,7 +29,7 @@ from headway.train.main import train
 from headway.train.recipe import Recipe
 from headway.train.table import TableWorkload
 from headway.train.target import target_of, weights_of
-from tests.small import make_rows
+from tests.support.small import make_rows
 
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"name": "mlp", "width": 16, "depth": 2},

@@ -11,7 +11,7 @@ from headway.errors import ConfigError
 from headway.files import checksums
 from headway.run.directory import RunDirectory
 from headway.tracking import condition
-from tests.deciding import decide
+from tests.support.deciding import decide
 from tests.tracking.test_registry import registered
 
 

@@ -17,8 +17,8 @@ from headway.files.atomic import read_json, write_json
 from headway.pipeline import resuming, zombies
 from headway.run.directory import RunDirectory
 from headway.tracking import Holder, intent, lock
-from tests.deciding import decide
-from tests.dying import die
+from tests.support.deciding import decide
+from tests.support.dying import die
 from tests.tracking.test_registry import ROWS, another, registered
 from tests.tracking.tracked import PLAN, PROJECT, pretend_bundle
 

@@ -10,7 +10,7 @@ from headway.files.atomic import write_json
 from headway.run.directory import RunDirectory
 from headway.tracking import decisions
 from headway.tracking.decisions import DecisionRecord, Kind
-from tests.deciding import decide
+from tests.support.deciding import decide
 from tests.tracking.test_registry import another, registered
 from tests.tracking.tracked import PROJECT
 

@@ -19,7 +19,7 @@ from headway.run.directory import RunDirectory
 from headway.tracking import intent
 from headway.tracking.intent import Intent
 from headway.tracking.record import Tracking
-from tests.deciding import decide
+from tests.support.deciding import decide
 from tests.tracking.test_registry import ROWS, another, registered
 from tests.tracking.tracked import pretend_bundle
 

@@ -14,7 +14,7 @@ from headway.errors import DamagedError
 from headway.run.directory import RunDirectory
 from headway.tracking import registry
 from headway.tracking.memory import SETTLED_SECONDS
-from tests.deciding import decide
+from tests.support.deciding import decide
 from tests.tracking.tracked import PLAN, pretend_bundle
 
 FIRST = {"promoted": True, "reason": "first"}

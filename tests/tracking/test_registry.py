@@ -12,7 +12,7 @@ from headway import tracking
 from headway.errors import ConfigError, DamagedError
 from headway.files import checksums
 from headway.run.directory import RunDirectory
-from tests.deciding import decide
+from tests.support.deciding import decide
 from tests.tracking.tracked import PLAN, pretend_bundle
 
 ROWS = pd.DataFrame({"age": [30, None, 50], "job": ["cook", None, 7], "more": [1, 2, 3]})

@@ -10,7 +10,7 @@ from headway import tracking
 from headway.errors import ConfigError, DamagedError
 from headway.run.directory import RunDirectory
 from headway.tracking import lock
-from tests.deciding import decide
+from tests.support.deciding import decide
 from tests.tracking.test_registry import another, registered
 
 

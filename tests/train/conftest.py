@@ -1,5 +1,5 @@
 """A small prepared store for every test here."""
 
-from tests.small import make_run
+from tests.support.small import make_run
 
 __all__ = ["make_run"]

@@ -16,7 +16,7 @@ from headway.train.main import main
 from headway.train.many import ManyTraining, Variant
 from headway.train.recipe import Recipe
 from headway.train.table import table_workload
-from tests.small import add_tokens
+from tests.support.small import add_tokens
 from tests.train.killed import check_killed_ends_as_whole, weights
 
 MakeRun = Callable[..., RunDirectory]

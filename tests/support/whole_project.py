@@ -29,7 +29,7 @@ from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.tracking.store import let_go
-from tests.deciding import decide
+from tests.support.deciding import decide
 
 YAML = """
 task: classification

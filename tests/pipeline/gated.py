@@ -16,8 +16,8 @@ from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.tracking.store import let_go
-from tests.deciding import decide
-from tests.whole_project import cut, flip, gone, put_back
+from tests.support.deciding import decide
+from tests.support.whole_project import cut, flip, gone, put_back
 
 WEIGHTS = "weights.safetensors"
 

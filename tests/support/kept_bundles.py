@@ -1,6 +1,7 @@
 """Bundles of an earlier day, kept in tests/bundles/: what a team registered then must load, score and be compared for ever.
 
-`python -m tests.kept_bundles FOLDER` makes one of each model in FOLDER. What is kept is never made anew: a change of format adds to it.
+`python -m tests.support.kept_bundles FOLDER` makes one of each model in FOLDER. What is there is never made anew: a change of format adds
+to it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.report import Silent
 from headway.serve.bundle import load_predictor
-from tests import letters, whole
+from tests.support import letters, whole
 
-KEPT = Path(__file__).parent / "bundles"
+KEPT = Path(__file__).parents[1] / "bundles"
 MODELS = {
     "mlp": "rows",
     "linear": "rows",
