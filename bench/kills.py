@@ -165,7 +165,7 @@ class Folder:
         place, acts_left = self.root, list(words)
         if words[0] == "restore":
             place, acts_left = self.restored, ["restore", str(self.root / "kept.tar")]
-            (place / "conf").mkdir(parents=True, exist_ok=True)  # the root: else the nearest folder upward that has one
+            (place / "conf").mkdir(parents=True, exist_ok=True)  # the root: otherwise the nearest folder upward that has one is taken
         elif "newest" in words:
             runs = sorted((self.root / "data" / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
             acts_left[acts_left.index("newest")] = runs[-1].parent.name

@@ -109,7 +109,7 @@ def _run(root: Path, store: Path) -> RunDirectory:
 
 
 def _fork(run: RunDirectory, seconds: float | None) -> int | None:
-    """Train in a forked process; killed after ``seconds``, then None; else its exit code."""
+    """Train in a forked process; killed after ``seconds``, then None; otherwise its exit code."""
     child = os.fork()
     if child == 0:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115

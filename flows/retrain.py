@@ -150,7 +150,7 @@ def retrain(
         recipe: Use the recommended recipe of the project's effect study instead of its own; the gate still applies.
         settings: Any other setting of the project as section.field=value, for example model.width=512.
         force: Retrain even if data, project and code are those of the champion or of the last version.
-        replace_champion: Replace a champion that cannot be compared with the new model, judged as a first one. Else it stays.
+        replace_champion: Replace a champion that cannot be compared with the new model, judged as a first one. Otherwise it stays.
     """
     end_with_runner()
     knobs = {"model.name": model, "train.epochs": epochs, "train.batch_size": batch_size}

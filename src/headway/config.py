@@ -186,7 +186,7 @@ def _classes(annotation: Any) -> list[Any]:
 
 
 def suggest(name: str, names: list[str]) -> str:
-    """`; did you mean width?` when one of ``names`` is close to ``name``, else the list of names."""
+    """`; did you mean width?` when one of ``names`` is close to ``name``, otherwise the list of names."""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"

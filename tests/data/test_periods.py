@@ -62,7 +62,7 @@ def test_a_model_that_is_worse_by_the_margin_passes_as_seldom_as_stated_on_few_d
 def test_a_count_of_time_since_1970_is_read_as_dates_and_this_is_said(unit: str, factor: int, folder: Path) -> None:
     together = units(seconds(12) * factor, folder)
     assert together.description() == "12 days of 120 rows"
-    assert together.note == f"when is read as {unit} since 1970 (else state split.format: number)"
+    assert together.note == f"when is read as {unit} since 1970 (otherwise state split.format: number)"
     assert units(seconds(12) + 0.5, folder).description() == "12 days of 120 rows", (
         "fractions of a second change nothing"
     )

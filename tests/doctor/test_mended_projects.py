@@ -97,7 +97,7 @@ def test_of_a_single_damaged_version_the_line_names_the_command_that_helps(proje
     client.delete_model_version("rows", "1")
     flip(project.bundle / "weights.safetensors")
     shutil.rmtree(project.run("champion").bundle)
-    with pytest.raises(DamagedError, match="else: headway run rows --replace-champion$"):
+    with pytest.raises(DamagedError, match="otherwise: headway run rows --replace-champion$"):
         tracking.version_of(project.root, "rows")
     left = doctor.mend(project.root).left
     assert [one.fix for one in left] == ["no copy is left: headway run rows --replace-champion"]

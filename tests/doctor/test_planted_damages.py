@@ -133,7 +133,7 @@ def test_a_damaged_champion_is_refused_in_one_line_and_taken_again_from_its_run(
     version = refusal(lambda: tracking.version_of(root, name))
     assert case.file in version
     assert version.endswith(
-        f"headway doctor --apply repairs it from a copy, if there is one; else: headway rollback {name} --to 1"
+        f"headway doctor --apply repairs it from a copy, if there is one; otherwise: headway rollback {name} --to 1"
     )
     assert case.file in refusal(lambda: load_predictor(bundle))
     assert_mended(project, case.file)

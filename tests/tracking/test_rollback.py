@@ -63,7 +63,7 @@ def test_where_the_previous_champion_is_damaged_the_newest_whole_one_is_named(
         tracking.rollback(tmp_path, "loans")
     assert rows(tmp_path) == before
     shutil.rmtree(tracking.version_of(tmp_path, "loans", "4").bundle)
-    with pytest.raises(DamagedError, match=r"else: headway rollback loans --to 1$"):
+    with pytest.raises(DamagedError, match=r"otherwise: headway rollback loans --to 1$"):
         tracking.version_of(tmp_path, "loans")
     result = [(one.version, one.bundle is not None) for one in tracking.earlier(tmp_path, "loans", "4")]
     assert result == [("2", False), ("1", True)], "3 was rolled back from, 5 never in charge"

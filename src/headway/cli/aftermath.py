@@ -15,7 +15,7 @@ def settle_restore(root: Path, must: bool) -> list[str]:
     """Finish a restore that was interrupted; one line where there was one.
 
     Raises HeadwayError or OSError where it cannot be finished although it ``must``: a command in a half-restored project would
-    write files that block the restore. Else the problem is a line, too.
+    write files that block the restore. Otherwise the problem is a line, too.
     """
     if not (root / ".headway-restore").is_dir():
         return []

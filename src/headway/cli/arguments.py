@@ -97,7 +97,7 @@ def _run(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     run.add_argument("--recipe", action="store_true", help=text)
     text = "retrain even if nothing has changed since the last version"
     run.add_argument("--force", action="store_true", help=text)
-    text = "judge as a first model if the champion cannot be compared (other target, classes or columns, damaged); else it stays"
+    text = "judge as a first model if the champion cannot be compared (other target, classes or columns, damaged); otherwise it stays"
     run.add_argument("--replace-champion", action="store_true", help=text)
     text = "continue the project's newest run if it was interrupted; start a new run if there is none"
     run.add_argument("--resume", action="store_true", help=text)

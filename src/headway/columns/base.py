@@ -69,7 +69,7 @@ class Encoding(ABC):
     def apply(self, column: pa.Array, missing: tuple[str, ...] = (), strict: bool = False) -> Sequence[np.ndarray]:
         """One array (B,) for each prepared column. ``missing``: words that are null where they are no values.
 
-        Raises BadValues on infinities where it is ``strict``; else they count as missing.
+        Raises BadValues on infinities where it is ``strict``; otherwise they count as missing.
         """
 
     def remark(self) -> str:

@@ -101,7 +101,7 @@ class Summary(ABC):
         """
 
     def every(self, most: int) -> tuple[str, ...] | None:
-        """Every value, where there are at most so many and a new one is worth a report; else None."""
+        """Every value, where there are at most so many and a new one is worth a report; otherwise None."""
         return None
 
     @abstractmethod

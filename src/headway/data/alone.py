@@ -139,7 +139,7 @@ REMAINDERS = 3
 
 
 def sum_of_columns(numbers: Mapping[str, pd.Series], target: pd.Series) -> tuple[str, ...]:
-    """One to four columns that add up to the target in every row, but for rounding and a part of few different amounts; else empty.
+    """One to four columns that add up to the target in every row, but for rounding and a part of few different amounts; otherwise empty.
 
     A missing value is nothing to add, or its row is left out. A few rows rule out nearly every combination, so the work is that of the
     combinations on those rows only.

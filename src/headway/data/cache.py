@@ -4,7 +4,7 @@ data/prepared/profiles/rows/<key>.hashes    (N,) uint64 of one file's rows, then
 data/prepared/profiles/rows/<key>.arrow     rows, as a stream, then its SHA-256
 data/prepared/profiles/rows/<key>.json      of one file, or of the first files of a table: what rows came to, with a check
 
-A key is a digest of the files' content, how they are read, and all else that decides the values. Each use makes a file new, so that
+A key is a digest of the files' content, how they are read, and everything else that decides the values. Each use makes a file new, so that
 `headway gc` removes those that nothing uses; beyond MOST_BYTES the oldest go at once.
 """
 

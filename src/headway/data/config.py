@@ -174,7 +174,7 @@ class SplitConfig(Config):
     )
     row_key: tuple[str, ...] = Field(
         (),
-        description="For stratified and random: the columns that identify rows. Left out: data.keys, else all features "
+        description="For stratified and random: the columns that identify rows. Left out: data.keys, otherwise all features "
         "and the target, so that another list of features divides the rows anew.",
     )
     test: float = Field(

@@ -38,7 +38,7 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
 def packing_of(head: bytes, name: str) -> str | None:
-    """What a file is packed with, from its first bytes, and else from its name's ending; None for one that is not."""
+    """What a file is packed with, from its first bytes, otherwise from its name's ending; None for one that is not."""
     by_content = next((packing for magic, packing in _PACKED.items() if head.startswith(magic)), None)
     return by_content or BY_ENDING.get(PurePath(name).suffix.lower())
 

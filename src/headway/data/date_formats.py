@@ -93,7 +93,7 @@ def values_in(texts: pd.Series, form: str) -> np.ndarray | None:
 
 
 def _numbers(texts: pd.Series) -> pd.Series:
-    """As int64 where all are whole, else float64; NaN for what is no number. 03.2024 is none: it is a month."""
+    """As int64 where all are whole, otherwise float64; NaN for what is no number. 03.2024 is none: it is a month."""
     numbers = pd.to_numeric(texts.where(~texts.str.match(r"0\d+\.")), errors="coerce")
     return numbers if numbers.dtype == np.int64 else numbers.astype(np.float64)
 

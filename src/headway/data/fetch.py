@@ -1,4 +1,4 @@
-"""Files with a known SHA-256: from the mirror, else from the project's own folder, else fetched by HTTPS."""
+"""Files with a known SHA-256: from the mirror, otherwise from the project's own folder, otherwise fetched by HTTPS."""
 
 from __future__ import annotations
 

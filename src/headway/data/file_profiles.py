@@ -102,7 +102,7 @@ class FileProfiles:
             return
         if (
             not _is_larger(part) and file_digests([file], self._root)[file] == self._digests[file]
-        ):  # else it changed meanwhile
+        ):  # otherwise it changed meanwhile
             _keep(self._paths[self._file], part)
         self._whole.merge(part)
         self._rows_now[self._file] = part.rows

@@ -159,7 +159,7 @@ class HashedRows:
         name, one = self._table.files[self._current], self._files[self._current]
         is_same = self._cache is not None and file_digests([name], self._table.root)[name] == self._digests[name]
         for writer in self._writers.values():
-            writer.finish() if is_same else writer.drop()  # else the file changed while it was read
+            writer.finish() if is_same else writer.drop()  # otherwise the file changed while it was read
         if self._cache is not None and is_same and self._classes is not None and 0 in one.missing:
             self._cache.keep({"ends": list(self._of_file.items())}, one.key, *self._ends_key)
         merge_ends(self._ends, self._of_file if 0 in one.missing else (one.ends or {}))
@@ -204,7 +204,7 @@ def ends_of(coded: pa.DictionaryArray, position: np.ndarray) -> Ends:
     np.maximum.at(ends, codes, position)
     highest = Ends()
     for value, end in zip(values, ends.tolist(), strict=True):
-        if end >= 0:  # else the value does not occur
+        if end >= 0:  # otherwise the value does not occur
             merge_ends(highest, {value: end})
     return highest
 

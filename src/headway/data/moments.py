@@ -48,7 +48,7 @@ _EPOCH_YEARS = (np.datetime64("1990", "us"), np.datetime64("2040", "us"))
 class Moments:
     """When each row happened, by the column ``name``: later is larger, the same moment the same value.
 
-    ``values`` (N,) datetime64[us] of dates, else int64 or float64. ``note`` says what a reader must know.
+    ``values`` (N,) datetime64[us] of dates, otherwise int64 or float64. ``note`` says what a reader must know.
     """
 
     name: str
@@ -73,13 +73,13 @@ def moments(table: Dated, split: SplitConfig) -> Moments:
 
 
 def _since_1970(values: np.ndarray, name: str) -> Moments:
-    """As dates where all are plausible as a count of time since 1970, else as they are."""
+    """As dates where all are plausible as a count of time since 1970, otherwise as they are."""
     first, last = (year.astype("datetime64[s]").astype(np.int64) for year in _EPOCH_YEARS)
     for unit, a_second in _EPOCHS.items():
         if first <= values.min() / a_second and values.max() / a_second < last:
             microseconds = values // (a_second // 10**6) if a_second > 10**6 else values * (10**6 // a_second)
             dates = microseconds.astype(np.int64).view("datetime64[us]")
-            return Moments(name, dates, f"{name} is read as {unit} since 1970 (else state split.format: number)")
+            return Moments(name, dates, f"{name} is read as {unit} since 1970 (otherwise state split.format: number)")
     return Moments(name, values)
 
 

@@ -48,7 +48,7 @@ class Preparation:
     null_values: tuple[str, ...] = CsvOptions().null_values
     null_is_value: bool = True
     """Whether the training's files have null as a value, as Parquet does and CSV does not. Then a category may be called NA or None, and
-    these words are null only where they are none. Else text is read as in training, by ``strip`` and ``null_values``."""
+    these words are null only where they are none. Otherwise text is read as in training, by ``strip`` and ``null_values``."""
     written: Mapping[str, Written] = field(default_factory=dict)
     """How columns are written that are not written plainly."""
     past: Past | None = None

@@ -55,7 +55,7 @@ class FileReading(Record):
 
 
 def _other_form(data: Mapping[str, Any], now: FileReading) -> str:
-    """The form of files that are not CSV: the setting, else by the source's ending, else the present one."""
+    """The form of files that are not CSV: the setting, otherwise by the source's ending, otherwise the present one."""
     try:
         form = format_of([str(data.get("source"))], data.get("format") or "auto")
     except ConfigError:

@@ -1,4 +1,4 @@
-"""Numbers of each row that are collected block by block: in memory while they are few, else in a file without a name."""
+"""Numbers of each row that are collected block by block: in memory while they are few, otherwise in a file without a name."""
 
 from __future__ import annotations
 

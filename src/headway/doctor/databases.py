@@ -1,4 +1,4 @@
-"""The two SQLite databases: damaged ones are saved row by row, else taken from the newest backup, else made anew.
+"""The two SQLite databases: damaged ones are saved row by row, otherwise taken from the newest backup, otherwise made anew.
 
 Databases on PostgreSQL are not examined.
 """
@@ -29,8 +29,8 @@ BESIDE = ("-wal", "-shm", "-journal")
 """The endings of the files that SQLite keeps beside a database."""
 
 ANEW = {
-    "prefect": "else begin a new one",
-    "mlflow": "else begin a new one and deliver the runs in data/runs/ to it: versions, aliases and decisions that cannot be read are "
+    "prefect": "or begin a new one where none can be",
+    "mlflow": "or begin a new one where none can be, and deliver the runs in data/runs/ to it: versions, aliases and decisions that cannot be read are "
     "lost, unless you put a backup into backups/ first",
 }
 """The fix where there is no backup, and what is lost by it."""

@@ -127,7 +127,7 @@ def _version(case: _Case) -> Iterator[Finding]:
 
 
 def _damaged(case: _Case, damage: Damage) -> Finding:
-    """A damaged bundle: replaced by the run's own, else another version becomes champion, else a person decides."""
+    """A damaged bundle: replaced by the run's own, otherwise another version becomes champion, otherwise a person decides."""
     name, number = case.model.name, case.version.number
     what = f"{case.label} is damaged: {damage}"
     if case.of_run is not None and case.version.model_id:

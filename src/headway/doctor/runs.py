@@ -73,7 +73,7 @@ def _files(root: Path, path: Path) -> Iterator[Finding]:
             fix = "remove it: all events are sent again, without duplicates"
             yield Finding("it is damaged", file, fix, partial(remove, file))
         elif file.name == "tracking.json":
-            fix = "find the run in MLflow by its folder's name, else set the file aside"
+            fix = "find the run in MLflow by its folder's name, otherwise set the file aside"
             yield Finding("it is damaged", file, fix, partial(_find_again, root, path))
         else:
             yield _damaged(root, path, file)

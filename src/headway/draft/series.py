@@ -135,7 +135,7 @@ def _step(seconds: np.ndarray, frame: pd.DataFrame, groups: tuple[str, ...]) -> 
 
 
 def _months(seconds: np.ndarray) -> np.ndarray | None:
-    """(N,) months since 1970 where all moments are at the same place in their months; else None."""
+    """(N,) months since 1970 where all moments are at the same place in their months; otherwise None."""
     moments = seconds.view("datetime64[s]")
     months = moments.astype("datetime64[M]")
     first, last = (len(np.unique(moments - edge.astype("datetime64[s]"))) == 1 for edge in (months, months + 1))

@@ -3,7 +3,7 @@
 The best of many estimates is partly luck: the samples that chose it overstate it (the winner's curse). So a study first chooses, from all
 its measurements, the most promising combination and a second one in case the first fails. The choice is kept in the notebook. Then each is
 measured as a whole, on fresh sessions and fresh seeds, and only those samples are reported. It is recommended only where their interval
-lies below 1, at a quality that is equal or better; else plain PyTorch is recommended.
+lies below 1, at a quality that is equal or better; otherwise plain PyTorch is recommended.
 
 As the confirmation protects from false choices, a combination may also hold techniques that seem to help but are not settled alone.
 
@@ -49,7 +49,7 @@ def key_of(attempt: int) -> str:
 
 
 def candidates(findings: Findings, trainable: bool = True) -> list[list[Technique]]:
-    """The combinations to confirm, in order: those in the notebook, else those that would be chosen now.
+    """The combinations to confirm, in order: those in the notebook, otherwise those that would be chosen now.
 
     ``trainable``: whether there is time for fresh trainings. Without them, no technique that affects the quality can be confirmed.
     """

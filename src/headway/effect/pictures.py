@@ -26,7 +26,7 @@ WIDTH = 8.6
 
 
 def shown_effect(row: Row) -> Effect | None:
-    """The ratio that a technique's verdict is based on: of the time to the target where it is known, else of the step's."""
+    """The ratio that a technique's verdict is based on: of the time to the target where it is known, otherwise of the step's."""
     return row.to_target or row.time
 
 

@@ -41,7 +41,7 @@ class Sessions:
         self._say(min(1.0, self._book.seconds / self._budget), text)
 
     def ask(self, key: str, variant: Mapping[str, Any], what: str, **values: Any) -> Answer | None:
-        """An answer, from the notebook or else from a process; None where the variant fails."""
+        """An answer, from the notebook or, where it has none, from a process; None where the variant fails."""
         if self._book.answer(key) is None and self._book.failure(key) is None:
             self.tell(key)
             start = time.perf_counter()
@@ -79,7 +79,7 @@ class Sessions:
         return chosen_ones
 
     def session_seconds(self, key: str, second: Mapping[str, Any]) -> float:
-        """How long a session of a comparison takes: as its own earlier ones, else as those of the others, else half of a pair's time."""
+        """How long a session of a comparison takes: as its own earlier ones, or those of the others, or half of a pair's time."""
         own = self._book.sessions(key)
         if not own and starts_slowly(second):
             return SLOW_SECONDS.get(second["measure"], SLOW_SECONDS["step"]) / LOOKS[0]

@@ -233,7 +233,7 @@ class Study:
             and not self._fresh_trainings(key, variant["recipe"], ROUNDS[look])
             and self._sessions.over(ALL)
         ):
-            return False  # else a training failed or diverged, which the look says
+            return False  # otherwise a training failed or diverged, which the look says
         return look_at(self.findings, attempt).outcome != "confirmed"
 
     def _fresh_trainings(self, key: str, recipe: Mapping[str, Any], rounds: int) -> bool:

@@ -39,7 +39,7 @@ class Trainings:
         self._book, self._budget, self._seeds = findings.book, budget, seeds
 
     def epochs(self, variants: int, share: float) -> int:
-        """The epochs of a run: the project's where the budget allows them, else as many as it allows; 0 where it allows none."""
+        """The epochs of a run: the project's where the budget allows them, otherwise as many as it allows; 0 where it allows none."""
         answer = self._book.answer("epochs")
         if answer is None:
             trainings, threads = cores_each(self._setting.device)

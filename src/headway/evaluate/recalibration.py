@@ -102,7 +102,7 @@ def fitted(method: str, target: np.ndarray, predictions: np.ndarray) -> Calibrat
 def _temperature(target: np.ndarray, predictions: np.ndarray) -> Calibration:
     """The log loss is convex in one over the temperature: it has one minimum.
 
-    As Platt's targets, those of so many rows are a little below 1: where all rows are right, the coldest would else be the best.
+    As Platt's targets, those of so many rows are a little below 1: where all rows are right, the coldest would otherwise be the best.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp

@@ -194,7 +194,7 @@ class ColumnImportance(Record):
 
     @property
     def is_measurable(self) -> bool:
-        """Whether the interval lies above 0: else the column adds nothing measurable."""
+        """Whether the interval lies above 0; otherwise the column adds nothing measurable."""
         return self.low is not None and self.low > 0
 
 

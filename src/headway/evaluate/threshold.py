@@ -37,7 +37,7 @@ def choose(config: ThresholdConfig, target: np.ndarray, probability: np.ndarray,
 
 
 def reaches(config: ThresholdConfig, target: np.ndarray, probability: np.ndarray) -> float | None:
-    """The highest precision of any threshold, where that is below the stated one; else None."""
+    """The highest precision of any threshold, where that is below the stated one; otherwise None."""
     if config.by != "recall_at_precision":
         return None
     cuts = _Cuts(target, np.asarray(probability, np.float64))

@@ -127,7 +127,7 @@ class MissingDatabase(ConfigError):
 
 
 def _entrance(setting: Database) -> Connection:
-    """A connection to a database that exists: the one of the setting, else PostgreSQL's own."""
+    """A connection to a database that exists: the one of the setting, otherwise PostgreSQL's own."""
     for name in (setting.name, "postgres"):
         with contextlib.suppress(MissingDatabase):
             return connect(setting, name)

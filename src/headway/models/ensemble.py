@@ -48,7 +48,7 @@ class Ensemble(ModelConfig):
     parts: int | Literal["auto"] = Field(
         "auto",
         description="Parts of the rows, each held aside once while trees grow on the others; 1: trees grow on the training rows, and "
-        "then as many on all. auto: 5 where rows are independent and a part takes seconds, else 1. Where few rows differ: 1.",
+        "then as many on all. auto: 5 where rows are independent and a part takes seconds, otherwise 1. Where few rows differ: 1.",
     )
     trees: int = Field(5000, ge=1, le=100_000, description="Trees of a part at most; early stopping takes fewer.")
     learning_rate: float = Field(0.1, gt=0, le=1, description="Weight of each new tree.")
@@ -89,7 +89,7 @@ class Ensemble(ModelConfig):
         independent: bool,
         texts: Sequence[Any] = (None, None),
     ) -> tuple[EnsembleFit, Growth]:
-        """``independent``: whether rows may be dealt as they come; else the validation rows alone are held aside.
+        """``independent``: whether rows may be dealt as they come; otherwise the validation rows alone are held aside.
 
         Arrays hold ``numeric`` (N, F), ``categorical`` (N, C) and ``target`` (N,): class codes, or numbers in their own unit;
         ``weight`` (N,) where rows do not count the same. ``texts``: the n-grams of both, (N, G) sparse; None where no column becomes them.

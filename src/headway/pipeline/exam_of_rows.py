@@ -100,7 +100,7 @@ class ExamOfRows(Exam):
 
     @property
     def slices(self) -> Mapping[str, SliceValues]:
-        """Numbers and parts of dates as float64, all else as text with `missing` for null."""
+        """Numbers and parts of dates as float64, everything else as text with `missing` for null."""
         values: dict[str, SliceValues] = {}
         for name in self.project.evaluate.slices:
             part = named_part(name, self.project.data.dates)

@@ -37,7 +37,7 @@ class UpToDate:
 
 
 def up_to_date(project: Project, root: Path) -> UpToDate | None:
-    """The champion, or else this folder's newest version, if it is from the same data, project and code.
+    """The champion, or without one this folder's newest version, if it is from the same data, project and code.
 
     None where anything differs or is unknown; the retraining itself reports what is wrong then. Writes only digests.
     """

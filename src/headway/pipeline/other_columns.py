@@ -65,7 +65,7 @@ class Reading:
         return rows.extended(self.past.over(rows))
 
     def problem(self, project: Project, table: Table, replace: bool) -> str:
-        """Why the version cannot predict the candidate's test rows or, where it is to be replaced, need not; else empty."""
+        """Why the version cannot predict the candidate's test rows or, where it is to be replaced, need not; otherwise empty."""
         absent = [name for name in self._names if name not in table.present]
         if absent:
             return f"it reads {_columns_text(absent)}, which the data no longer has"
@@ -74,7 +74,7 @@ class Reading:
         return ""
 
     def remark(self, version: str, project: str) -> str:
-        """One line for people where the version reads columns that the project's YAML does not list; else empty."""
+        """One line for people where the version reads columns that the project's YAML does not list; otherwise empty."""
         if not self.others:
             return ""
         what = f"version {version} reads {_columns_text(self.others)} as well, which conf/{project}.yaml does not list"

@@ -70,7 +70,7 @@ def _because(one: ExplainedRow) -> str:
 
 
 def _is_answer(name: str, one: ExplainedRow) -> bool:
-    """Whether a column follows from the prediction; else it is a key or a row's number."""
+    """Whether a column follows from the prediction; otherwise it is a key or a row's number."""
     return list(one.answer).index(name) >= list(one.answer).index("prediction")
 
 

@@ -72,7 +72,7 @@ def unfinished(name: str, root: Path) -> Unfinished:
 
 
 def newest(project: Project, root: Path) -> Unfinished | None:
-    """The newest run of a project, if it can be resumed and has the settings and rows of a new run. Else None."""
+    """The newest run of a project, if it can be resumed and has the settings and rows of a new run. Otherwise None."""
     with contextlib.suppress(HeadwayError, OSError, ValueError, KeyError):
         runs = [run for run in _retrainings(root) if run.plan["project"]["name"] == project.name]
         if not runs or runs[-1].plan["project"] != project.model_dump(mode="json"):

@@ -56,7 +56,7 @@ class Rival:
 
     @property
     def warning(self) -> str:
-        """One line where the version in charge cannot be compared, or there is a remark; else empty."""
+        """One line where the version in charge cannot be compared, or there is a remark; otherwise empty."""
         if self.problem is None:
             return self.remark
         text = f"version {self.in_charge} is in charge and cannot be compared: {self.problem}"

@@ -121,7 +121,7 @@ def rows_for(
 
 
 def place_of(data: str, root: Path) -> str:
-    """A path as a user types it: from the current folder, else from the project's."""
+    """A path as a user types it: from the current folder, otherwise from the project's."""
     place = Path(data).expanduser()
     if "://" in data or place.is_absolute():
         return str(place) if "://" not in data else data

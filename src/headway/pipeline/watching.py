@@ -185,7 +185,7 @@ def _conclude(run: RunDirectory, root: Path, result: WatchResult | None, problem
         metrics = {"watch/drifted": float(result.drifted), "watch/columns": drifted, "watch/psi": largest, **metrics}
     status = "FINISHED" if problem is None else "FAILED" if isinstance(problem, Exception) else "KILLED"
     warning = tracking.conclude(run, root, status, metrics, None if problem is None else str(problem))
-    lifetime.release(run)  # else `headway up` would treat a finished watch as killed
+    lifetime.release(run)  # otherwise `headway up` would treat a finished watch as killed
     return warning
 
 

@@ -60,7 +60,7 @@ class Elsewhere:
 
     @property
     def ours(self) -> bool:
-        """Whether the database came with its folder; else another folder uses this database for artifacts of its own."""
+        """Whether the database came with its folder; otherwise another folder uses this database for artifacts of its own."""
         return self.here.is_dir() or not _is_there(self.there) or _is_there(sqlite_file(self.former, "mlflow"))
 
     @property

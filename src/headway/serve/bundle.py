@@ -106,7 +106,7 @@ class Predictor:
     """A loaded bundle that predicts rows. They are prepared exactly as in training."""
 
     every: ClassVar[bool] = True
-    """Whether a row must have every column of ``columns``; else one of them is enough."""
+    """Whether a row must have every column of ``columns``; otherwise one of them is enough."""
 
     preparation: Preparation
     inputs: Inputs

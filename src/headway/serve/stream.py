@@ -235,7 +235,7 @@ def no_rows(model: Model, file: Input) -> pa.RecordBatch:
 def plain_rows(model: Model, form: str, batch: pa.RecordBatch) -> pa.RecordBatch:
     """In types from which rows can be taken, with keys as the project reads CSV.
 
-    All else of a CSV is unchanged text: the preparation knows its words for null.
+    Everything else of a CSV is unchanged text: the preparation knows its words for null.
     """
     csv, keys = model.csv, model.keys if form == "csv" else ()
     columns = [

@@ -137,7 +137,7 @@ def run_postgres(tool: str, setting: Database | None, part: str, *words: str) ->
     if program is None:
         raise ConfigError(f"{tool} must be installed, but is not; install PostgreSQL's client tools")
     place: list[str] = []
-    if setting is not None:  # else a file is looked at
+    if setting is not None:  # otherwise a file is looked at
         place = ["-h", setting.host, "-p", str(setting.port), "-d", setting.database(part), "--no-password"]
         place += ["-U", setting.user] if setting.user else []
     result = subprocess.run([str(program), *place, *words], capture_output=True, text=True)

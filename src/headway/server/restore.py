@@ -33,7 +33,7 @@ from headway.server.placing import PENDING, alone, finish, place, refuse_used, t
 
 
 def empty_root() -> Path:
-    """The project to restore into: the folder that has conf/, else the current one."""
+    """The project to restore into: the folder that has conf/, otherwise the current one."""
     with contextlib.suppress(ConfigError):
         return find_root()
     return Path.cwd()

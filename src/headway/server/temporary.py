@@ -85,7 +85,7 @@ def _use(folder: Path) -> tuple[int, bool]:
 
 
 def _port(folder: Path, is_first: bool) -> int:
-    """Where other runs use a server that was killed, its port, which they know. Else, or where that is taken, a free one."""
+    """Where other runs use a server that was killed, its port, which they know. Otherwise, or where that is taken, a free one."""
     last = None if is_first else _record(folder)
     if last is not None and _becomes_free(last.port):
         return last.port

@@ -229,7 +229,7 @@ def _environment(root: Path, options: UpOptions) -> dict[str, str]:
     servers, settings = options.servers, environment(root)
     settings.update(
         PREFECT_UI_URL=servers.prefect,
-        PREFECT_SERVER_UI_API_URL="/api",  # else the page calls port 4200, whatever port serves it
+        PREFECT_SERVER_UI_API_URL="/api",  # otherwise the page calls port 4200, whatever port serves it
         PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="INFO",  # it goes to a log file here
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         PYTHONUNBUFFERED="1",

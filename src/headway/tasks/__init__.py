@@ -42,7 +42,7 @@ __all__ = [
 
 
 def has_target(name: str) -> bool:
-    """Whether a column is predicted; else documents alone are learnt from. A name that is no task's is refused elsewhere."""
+    """Whether a column is predicted; otherwise documents alone are learnt from. A name that is no task's is refused elsewhere."""
     return name not in names() or isinstance(task_of(name), TargetTask)
 
 

@@ -130,7 +130,7 @@ class Task(Measurement):
         return type(self).__module__.rpartition(".")[2]
 
     has_classes: ClassVar[bool] = False
-    """Whether what is predicted is one of some classes: a label, or the next of the tokens. Else it is a number."""
+    """Whether what is predicted is one of some classes: a label, or the next of the tokens. Otherwise it is a number."""
 
     has_interval: ClassVar[bool] = False
     """Whether a prediction comes with the interval that the target lies in, read off the validation rows."""
@@ -188,7 +188,7 @@ class Task(Measurement):
         return len(predictions)
 
     def event(self, predictions: np.ndarray) -> np.ndarray | None:
-        """(N,) the probability of the event, where predictions are of two classes; else None."""
+        """(N,) the probability of the event, where predictions are of two classes; otherwise None."""
         del predictions
         return None
 

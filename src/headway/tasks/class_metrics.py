@@ -18,7 +18,7 @@ ECE_BINS = 15
 
 
 def _f1(counts: Counts) -> np.ndarray:
-    """Of the event of two classes, else the mean over classes."""
+    """Of the event of two classes, otherwise the mean over classes."""
     return counts.f1[:, 1] if counts.f1.shape[1] == 2 else mean_of_all(list(counts.f1.T))
 
 

@@ -35,7 +35,7 @@ def probabilities(raw: np.ndarray) -> np.ndarray:
 
 
 def derivatives(raw: np.ndarray, target: np.ndarray, gamma: float) -> tuple[np.ndarray, np.ndarray]:
-    """The first derivative by each output, and the second, which is kept above zero: exact for two classes, else a bound's."""
+    """The first derivative by each output, and the second, which is kept above zero: exact for two classes, otherwise a bound's."""
     all_p = probabilities(raw)
     p = np.clip(all_p[np.arange(len(target)), target], 1e-15, 1 - 1e-15)
     q, log = 1 - p, np.log(p)

@@ -113,7 +113,7 @@ def _share(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def of_event_or_macro(of: Callable[[Counts], np.ndarray]) -> Callable[[Counts], np.ndarray]:
-    """Of the event where there are two classes, else the mean over classes."""
+    """Of the event where there are two classes, otherwise the mean over classes."""
 
     def value(counts: Counts) -> np.ndarray:
         by_class = of(counts)

@@ -203,7 +203,7 @@ class Metric:
     sizes: Sizes | None = None
     """(N,) how much each row counts, of target and prediction, where rows are as unequal as documents are; None where they are alike."""
     is_macro: bool = False
-    """Whether it is of the event where there are two classes, and else the mean over classes."""
+    """Whether it is of the event where there are two classes, otherwise the mean over classes."""
     of_labels: bool = False
     """Whether it is of the predicted classes, so that of two classes it depends on the threshold."""
     trials: Trials | None = None

@@ -36,7 +36,7 @@ def _r2_of(target: np.ndarray, prediction: np.ndarray) -> float:
 
 
 def _r2(target: np.ndarray, prediction: np.ndarray, _shared: Shared) -> Resampled:
-    mean = np.mean(target, dtype=np.float64)  # else the spread is lost far from zero
+    mean = np.mean(target, dtype=np.float64)  # otherwise the spread is lost far from zero
 
     def columns(target: np.ndarray, prediction: np.ndarray) -> list[np.ndarray]:
         centered = target.astype(np.float64) - mean

@@ -28,7 +28,7 @@ class Proposal(ABC):
         """Why a column of some values can be no target, or a poor one. ``positive``: the stated class."""
 
     def suits(self, distinct: int, numbers: np.ndarray | None) -> bool:
-        """Whether `headway init` proposes this task for a target column: its values where they are numbers, else None."""
+        """Whether `headway init` proposes this task for a target column: its values where they are numbers, otherwise None."""
         del distinct, numbers
         return False
 

@@ -144,7 +144,7 @@ class Regression(Numbers):
         return {**options, "tweedie": {"tweedie_variance_power": own.power}}.get(own.loss, {})
 
     def trees_target(self, target: Target, values: np.ndarray) -> np.ndarray:
-        """Squared error in the target's own unit, all else standardised: huber's delta is in standard deviations."""
+        """Squared error in the target's own unit, everything else standardised: huber's delta is in standard deviations."""
         del target
         return np.asarray(values) if self.objective.is_plain else self.objective.standardised(values)
 

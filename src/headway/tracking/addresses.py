@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else HEADWAY_DATABASE's, else the project's own SQLite database.
+    """MLFLOW_TRACKING_URI where it is set, otherwise HEADWAY_DATABASE's, otherwise the project's own SQLite database.
 
     Raises ConfigError for an address that holds credentials.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def bundle_of(client: MlflowClient, root: Path, version: Any) -> Path:
-    """The folder of a version's files, for a store on this machine; else a copy, which is made once.
+    """The folder of a version's files, for a store on this machine; otherwise a copy, which is made once.
 
     Raises DamagedError, with the commands that help, where they are missing or damaged.
     """
@@ -75,7 +75,7 @@ def _ways_out(client: MlflowClient, version: Any) -> str:
         other = f"headway rollback {name} --to {next(whole, max(others, key=int))}"
     else:
         other = f"headway run {name} --replace-champion"
-    return f"headway doctor --apply repairs it from a copy, if there is one; else: {other}"
+    return f"headway doctor --apply repairs it from a copy, if there is one; otherwise: {other}"
 
 
 def _fetched(client: MlflowClient, root: Path, version: Any) -> Path:

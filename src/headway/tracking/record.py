@@ -53,7 +53,7 @@ class Tracking(Record):
         return replace(self, ending=ending, results=results_of(ending, self.results))
 
     def _end(self) -> float:
-        """Now; where the clock was set back, after the run's beginning and earlier end, whose metrics would else count as newer."""
+        """Now; where the clock was set back, after the run's beginning and earlier end, whose metrics would otherwise count as newer."""
         earlier = [(self.ending or self.opening).time, *(moment for _, moment in self.results.values())]
         return max(time.time(), max(earlier) + 0.001)
 

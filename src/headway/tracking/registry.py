@@ -155,7 +155,7 @@ def version_of(root: Path, name: str, version_or_alias: str = "champion") -> Cha
         if version is None:
             raise ConfigError(_no_version(name, version_or_alias, numbers))
         result = Champion(str(version.version), version.run_id, bundle_of(client, root, version))
-        if intent.intent_of(intent.registered_model(client, name)) is None:  # else a decision is being carried out
+        if intent.intent_of(intent.registered_model(client, name)) is None:  # otherwise a decision is being carried out
             memory.remember(root, state, name, version_or_alias, (result.version, result.run_id, result.bundle))
         return result
 

@@ -89,7 +89,7 @@ def _another(client: MlflowClient, root: Path, name: str, before: str) -> str:
 
 
 def _done_before(history: list[DecisionRecord], to: str, champion: str) -> Rollback | None:
-    """The rollback that put the champion in charge, where it is the newest change and the requested one; else None.
+    """The rollback that put the champion in charge, where it is the newest change and the requested one; otherwise None.
 
     A command that was killed after its last change may be repeated, which must not undo it.
     """

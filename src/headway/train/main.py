@@ -1,4 +1,4 @@
-"""The training process: `python -m headway.train.main RUN_DIRECTORY`. Reads run.json and store.json, writes all else.
+"""The training process: `python -m headway.train.main RUN_DIRECTORY`. Reads run.json and store.json, writes everything else.
 
 Started again after it was killed, it goes on from the newest checkpoint. Exit codes: 0 done, 2 configuration, 4 training failed.
 """

@@ -23,7 +23,7 @@ RAPL = Path("/sys/class/powercap")
 
 
 def peak_memory() -> int:
-    """Most bytes held so far: of the GPU where one is used, else of this process."""
+    """Most bytes held so far: of the GPU where one is used, otherwise of this process."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024
@@ -36,7 +36,7 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
 
 
 def read_energy(device: torch.device) -> float | None:
-    """Joules that the GPU, or else the processor packages, have used since they were started; None without a readable counter."""
+    """Joules that the GPU, or without one the processor packages, have used since they were started; None without a readable counter."""
     if device.type == "cuda":
         with contextlib.suppress(Exception):  # no driver library, no permission, a chip without the counter
             import pynvml

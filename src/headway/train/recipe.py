@@ -125,7 +125,7 @@ class Recipe(Config):
     checkpoint_seconds: float = Field(30.0, gt=0, description="Seconds between checkpoints.")
     threads: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = Field(
         "auto",
-        description="CPU threads; auto takes one for small steps, else one for each physical core, and fewer while other "
+        description="CPU threads; auto takes one for small steps, otherwise one for each physical core, and fewer while other "
         "processes use these. Weights can depend on the number in their last bits; a resumed training repeats it.",
     )
     keep_memory: bool = Field(True, description="Keep freed memory from step to step; on a CPU, with glibc.")

@@ -11,7 +11,7 @@ def _lacks(setting: Setting) -> str | None:
 
 TECHNIQUE = Technique(
     name="thread count",
-    sentence="One thread for a small step, else one for each physical core.",
+    sentence="One thread for a small step, otherwise one for each physical core.",
     reference="https://docs.pytorch.org/docs/stable/notes/cpu_threading_torchscript_inference.html",
     part="arithmetic",
     changes="nothing",
