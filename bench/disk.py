@@ -198,9 +198,9 @@ def complaints(outcome: Ended, root: Path) -> list[str]:
     if outcome.code == 0:
         return []
     if (
-        outcome.code == 5 and "could not be mended: " in outcome.out
+        outcome.code == 5 and "could not be repaired: " in outcome.out
     ):  # the doctor's report, which goes on after each failure
-        lines = [line for line in outcome.out.splitlines() if "could not be mended: " in line][-1:]
+        lines = [line for line in outcome.out.splitlines() if "could not be repaired: " in line][-1:]
     else:
         lines = [line for line in outcome.err.splitlines() if line.startswith("headway: ")]
     problems = []

@@ -1,4 +1,4 @@
-"""What the tests of `headway doctor` share: its lines, a mending that leaves nothing, a database with nothing open."""
+"""What the tests of `headway doctor` share: its lines, a repair that leaves nothing, a database with nothing open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def lines_of(project: WholeProject) -> list[str]:
 
 
 def assert_mended(project: WholeProject, name: str) -> doctor.Report:
-    """The doctor names the damage, mends it, and finds nothing afterwards."""
+    """The doctor names the damage, repairs it, and finds nothing afterwards."""
     assert any(name in line for line in lines_of(project)), lines_of(project)
     report = doctor.mend(project.root)
     assert report.left == (), [one.line(project.root) for one in report.left]

@@ -91,7 +91,7 @@ DEAD_RUNS = (
     *_planted("dead run", "little", "bundle/preparation.json bundle/weights.safetensors", flip),
 )
 
-# Champions: never used damaged; mended from the run that made them, else the one before, else a person.
+# Champions: never used damaged; repaired from the run that made them, otherwise the one before takes over, otherwise a person decides.
 
 CHAMPIONS = (
     *_planted("champion", "rows", "weights.safetensors", cut, flip, empty, half_zeros, gone),

@@ -1,4 +1,4 @@
-"""A damaged database is told from a full disk, is never without its name, and is mended from whatever is whole."""
+"""A damaged database is told from a full disk, is never without its name, and is repaired from whatever is whole."""
 
 from __future__ import annotations
 

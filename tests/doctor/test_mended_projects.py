@@ -1,4 +1,4 @@
-"""What `headway doctor` mends beside the planted damages of single files, and what it leaves alone."""
+"""What `headway doctor` repairs beside the planted damages of single files, and what it leaves alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every planted damage of the list is found and named, got around, mended, and then nothing is wrong any more."""
+"""Every planted damage of the list is found and named, got around, repaired, and then nothing is wrong any more."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def doctor(options: argparse.Namespace) -> int:
     root, terminal = find_root(), terminal_of(options)
     report = mend(root) if options.apply else Report((), tuple(examine(root)))
     for one in report.mended:
-        terminal.line(f"mended: {one.line(root)}")
+        terminal.line(f"repaired: {one.line(root)}")
     for one in report.left:
         terminal.line(one.line(root))
     terminal.line(report.sentence(options.apply))

@@ -204,7 +204,7 @@ class NumericColumn(ColumnType):
             return Guess(
                 "ignore",
                 None,
-                f"infinite in {len(values) - len(finite):,} of {len(values):,} rows; mend them to use it",
+                f"infinite in {len(values) - len(finite):,} of {len(values):,} rows; correct them to use it",
             )
         if np.abs(finite).max() > LARGEST:
             return Guess("ignore", None, f"numbers as large as {np.abs(finite).max():g}; correct them to use it")

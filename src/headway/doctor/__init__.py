@@ -1,4 +1,4 @@
-"""`headway doctor`: find damaged files, unfinished decisions and leftovers in a project's folder; with --apply, mend them.
+"""`headway doctor`: find damaged files, unfinished decisions and leftovers in a project's folder; with --apply, repair them.
 
 finding     one fault: what, where, and the fix
 databases   mlflow.db and prefect.db

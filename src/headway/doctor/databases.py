@@ -30,8 +30,8 @@ BESIDE = ("-wal", "-shm", "-journal")
 
 ANEW = {
     "prefect": "or begin a new one where none can be",
-    "mlflow": "or begin a new one where none can be, and deliver the runs in data/runs/ to it: versions, aliases and decisions that cannot be read are "
-    "lost, unless you put a backup into backups/ first",
+    "mlflow": "or begin a new one where none can be, and deliver the runs in data/runs/ to it: versions, aliases and decisions that "
+    "cannot be read are lost, unless you put a backup into backups/ first",
 }
 """The fix where there is no backup, and what is lost by it."""
 
@@ -129,9 +129,9 @@ def mend(root: Path, part: str, path: Path) -> None:
 
 
 def _put(copy: Path, path: Path) -> None:
-    """Replace the damaged database by the mended one in one step: after a kill, the path has one of the two.
+    """Replace the damaged database by the repaired one in one step: after a kill, the path has one of the two.
 
-    Where nothing could be mended, the path stays free: Prefect makes a new database at its next start.
+    Where nothing could be repaired, the path stays free: Prefect makes a new database at its next start.
     """
     aside = keep_aside(path) if path.exists() else None
     for ending in BESIDE:

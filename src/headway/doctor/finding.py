@@ -22,7 +22,7 @@ ASIDE = ".damaged"
 class Finding:
     """One fault. ``mend`` does what ``fix`` says; None where only a person can do that.
 
-    ``is_first``: it is mended before the others, which may be wrong afterwards.
+    ``is_first``: it is repaired before the others, which may be wrong afterwards.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""Examine everything in a project's folder, and mend what can be mended."""
+"""Examine everything in a project's folder, and repair what can be repaired."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
 """In this order: MLflow's database comes before its models, and its copies of files before the runs that need them."""
 
 ROUNDS = 6
-"""Rounds of examining and mending: a fault may be visible only after another is mended, as a model's after its database's."""
+"""Rounds of examining and repairing: a fault may be visible only after another is repaired, as a model's after its database's."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The findings that were mended, and those that are left."""
+    """The findings that were repaired, and those that are left."""
 
     mended: tuple[Finding, ...]
     left: tuple[Finding, ...]
@@ -34,11 +34,11 @@ class Report:
     def sentence(self, is_applied: bool) -> str:
         """The counts, and what to do next."""
         if not self.left:
-            return f"mended {len(self.mended)}; nothing else is wrong" if self.mended else "nothing is wrong"
+            return f"repaired {len(self.mended)}; nothing else is wrong" if self.mended else "nothing is wrong"
         if is_applied:
-            return f"mended {len(self.mended)}; {len(self.left)} left, which only a person can mend"
+            return f"repaired {len(self.mended)}; {len(self.left)} left, which only a person can repair"
         can = sum(one.mend is not None for one in self.left)
-        return f"{len(self.left)} found; nothing was changed: headway doctor --apply mends {can} of them"
+        return f"{len(self.left)} found; nothing was changed: headway doctor --apply repairs {can} of them"
 
     def to_json(self, root: Path) -> dict[str, list[dict[str, str]]]:
         """The report of `headway doctor --json`."""
@@ -58,12 +58,12 @@ def examine(root: Path) -> list[Finding]:
         try:
             findings.extend(check(root))
         except Exception as error:  # an unexpected error must not hide the other findings
-            findings.append(Finding(f"cannot be examined: {_first(error, root)}", root, "mend that first"))
+            findings.append(Finding(f"cannot be examined: {_first(error, root)}", root, "repair that first"))
     return list({(one.where, one.what): one for one in findings}.values())
 
 
 def mend(root: Path) -> Report:
-    """Mend what can be mended, until there is nothing new."""
+    """Repair what can be repaired, until there is nothing new."""
     repairs: dict[tuple[Path, str], Finding] = {}
     failures: dict[tuple[Path, str], Finding] = {}
     for _ in range(ROUNDS):
@@ -77,7 +77,7 @@ def mend(root: Path) -> Report:
             if problem is None and key not in repairs:
                 repairs[key] = one
             else:  # it failed, or is found again: another attempt would not help
-                text = f"could not be mended: {problem}" if problem else "it was mended, but is damaged again"
+                text = f"could not be repaired: {problem}" if problem else "it was repaired, but is damaged again"
                 failures[key] = Finding(one.what, one.where, text)
     else:
         findings = examine(root)
@@ -86,7 +86,7 @@ def mend(root: Path) -> Report:
 
 
 def _mend(one: Finding) -> str | None:
-    """Mend one finding; returns the problem, None where it worked."""
+    """Repair one finding; returns the problem, None where it worked."""
     assert one.mend is not None
     try:
         one.mend()

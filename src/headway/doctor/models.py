@@ -21,7 +21,7 @@ from headway.tracking.bundles import sealed_damage
 from headway.tracking.condition import Model, Version
 
 TAG = "damaged"
-"""The tag of a version that cannot be mended."""
+"""The tag of a version that cannot be repaired."""
 
 
 def examine(root: Path) -> Iterator[Finding]:
@@ -35,7 +35,7 @@ def examine(root: Path) -> Iterator[Finding]:
     models = list(condition.models(root))
     artifacts = root / "mlruns" / "artifacts"
     if not artifacts.is_dir() and any(version.folder for model in models for version in model.versions):
-        fix = "bring it back, or headway restore a backup; until then nothing in MLflow is mended"
+        fix = "bring it back, or headway restore a backup; until then nothing in MLflow is repaired"
         yield Finding("the files of all registered versions are missing", artifacts, fix)
         return
     bundles = _bundles_of_runs(root)

@@ -154,9 +154,9 @@ def connect(setting: Database, name: str, purpose: str = "headway") -> Connectio
             raise MissingDatabase(f"{where} must have a database {name}, but it has none") from None
         if "authentication failed" in text or "no password supplied" in text or "pg_hba.conf" in text:
             raise ConfigError(
-                f"{where} must accept user {setting.user or '(none)'}, but it refuses; mend user and password"
+                f"{where} must accept user {setting.user or '(none)'}, but it refuses; correct the user and password"
             ) from None
-        raise ConfigError(f"{where} must answer, but: {_first(error)}; start it, or mend the address") from None
+        raise ConfigError(f"{where} must answer, but: {_first(error)}; start it, or correct the address") from None
 
 
 def _first(error: Exception) -> str:

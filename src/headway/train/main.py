@@ -38,7 +38,7 @@ def main(path: str) -> int:
 
 
 def guarded(run: RunDirectory, work: Callable[[RunDirectory], None]) -> int:
-    """Do what is not done yet, alone in the run directory; what a user can mend goes to error.json. Returns the exit code."""
+    """Do what is not done yet, alone in the run directory; what a user can correct goes to error.json. Returns the exit code."""
     (run.path / "error.json").unlink(missing_ok=True)
     try:
         busy = f"a run must have one process, but another one is at work in {run.path}"
@@ -57,7 +57,7 @@ def guarded(run: RunDirectory, work: Callable[[RunDirectory], None]) -> int:
 
 
 def _problem(error: Exception, run: RunDirectory) -> HeadwayError | None:
-    """What a user can mend; None for a mistake of ours."""
+    """What a user can correct; None for a mistake of ours."""
     if isinstance(error, HeadwayError):
         return error
     full = disk_error(error, run.path)

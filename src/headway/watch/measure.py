@@ -1,6 +1,6 @@
 """Profile newer rows and a bundle's predictions for them: `python -m headway.watch.measure PLAN OUT`, a process of its own.
 
-PLAN is a Request as JSON, OUT becomes a Newest (newest.py), or {"problem", "exit_code"} of what a user can mend.
+PLAN is a Request as JSON, OUT becomes a Newest (newest.py), or {"problem", "exit_code"} of what a user can correct.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _with_past(rows: Rows, predictor: AnyPredictor) -> Iterator[pa.RecordBatch]:
 
 
 def main(plan: Path, out: Path) -> int:
-    """Measure what the plan names. An error that a user can mend is written to OUT as one line."""
+    """Measure what the plan names. An error that a user can correct is written to OUT as one line."""
     request = Request.read(plan)
     try:
         rows = open_rows(request.data, request.kinds, Path(request.root), request.source).of(request.files)
