@@ -154,7 +154,7 @@ def work(path: str, minutes: float, core: int, first: int, studies: int, step: i
 
 
 def _study(lab: Lab, setting: Setting, book: Notebook, kind: str, number: int) -> list[dict[str, Any]]:
-    """One study, told comparison by comparison."""
+    """One study, comparison by comparison."""
     planted, name, slower, truth = KINDS[kind]
     techniques = [_planted(alike, planted, edit) for alike, edit in ALIKE.items()]
     techniques.append(_planted(name, slower, {}))

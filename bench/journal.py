@@ -79,7 +79,7 @@ def _followed() -> float:
 
 
 def _bare() -> float:
-    """Seconds a step of the same steps and batches, told to nobody."""
+    """Seconds a step of the same steps and batches, without a journal."""
     training = _training()
     start = time.perf_counter()
     for epoch in range(EPOCHS):

@@ -2,9 +2,9 @@
 
 A command of one folder is begun, and at a random moment it, or one of its processes, is killed. Then the same is asked for again, and what
 a killed process may leave is counted, and allowed none: a command that fails or ends in a traceback, processes that outlive it, runs that
-stay open, are lost or stand twice in MLflow, metrics that are told twice, a project without one champion that is whole, another champion
+stay open, are lost or stand twice in MLflow, metrics that are sent twice, a project without one champion that is whole, another champion
 than a rollback asks for, a restored folder that lacks something, anything that `headway doctor` finds, a damaged database, files half
-written that `headway gc` does not clear. The folder stays in data/bench/kills; what went wrong is told in wrong.txt there.
+written that `headway gc` does not clear. The folder stays in data/bench/kills; wrong.txt there says what went wrong.
 
 Several checkouts of one state may kill at the same time: the lines of their data/bench/kills.jsonl count together in one file.
 """
@@ -165,7 +165,9 @@ class Folder:
         place, acts_left = self.root, list(words)
         if words[0] == "restore":
             place, acts_left = self.restored, ["restore", str(self.root / "kept.tar")]
-            (place / "conf").mkdir(parents=True, exist_ok=True)  # the root: otherwise the nearest folder upward that has one is taken
+            (place / "conf").mkdir(
+                parents=True, exist_ok=True
+            )  # the root: otherwise the nearest folder upward that has one is taken
         elif "newest" in words:
             runs = sorted((self.root / "data" / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
             acts_left[acts_left.index("newest")] = runs[-1].parent.name
@@ -268,7 +270,7 @@ def _orphans(folder: Folder, wrong: Wrong) -> None:
 
 
 def champion_after(folder: Folder, act: Act) -> str | None:
-    """The version that a rollback, however often it is killed and repeated, must leave in charge; None for other commands."""
+    """The version that a rollback must leave in charge, even if it is killed and repeated several times; None for other commands."""
     if act.name != "rollback":
         return None
     champion, previous, was_rolled_back = in_charge(folder.root, act.words[1])

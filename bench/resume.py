@@ -2,7 +2,7 @@
 of the times. The two runs stay in data/bench/resume.
 
 Processes that have torch loaded already are forked, killed with SIGKILL at random moments, and forked again until the run is done. Counted,
-and allowed none: weights that differ from those of a run that was left alone, metrics missing or told twice, kills that lost more than one
+and allowed none: weights that differ from those of a run that was left alone, metrics missing or sent twice, kills that lost more than one
 checkpoint interval.
 """
 

@@ -1,7 +1,7 @@
 """Whether a rebuilding changed what is learnt: `python -m bench.same --keep` before, `python -m bench.same` after. About five minutes.
 
 Six short retrainings with one thread: the digests of their weights and predictions, their metrics, and the names that MLflow has of them.
-`--keep` writes bench/same.json, without it the differences are told; the bits hold for one kind of processor and one torch.
+`--keep` writes bench/same.json, without it the differences are printed; the bits hold for one kind of processor and one torch.
 """
 
 from __future__ import annotations

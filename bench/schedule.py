@@ -2,7 +2,7 @@
 
 `headway up` serves a project whose YAML says every minute and whose source is a folder. After each retraining one more file arrives, and
 something is killed: after the first both servers, which `up` must start again, after the second `up` itself, which is then started by hand.
-Nobody asks for a run. Counts are kept as shares of what there is, with the goal 0.
+No run is started by hand. Counts are kept as shares of what there is, with the goal 0.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def main() -> None:
             print(f"{time.perf_counter() - start:.0f} s: second; killed `headway up`", flush=True)
             kill_up(up)
         add_file(root, 2)
-        time.sleep(5)  # whoever starts it again needs as long
+        time.sleep(5)  # starting it again takes as long
         with served(root, ports):
             await_decision(root, 3)
             print(f"{time.perf_counter() - start:.0f} s: third", flush=True)
@@ -143,13 +143,13 @@ def judged(root: Path, ports: tuple[int, int]) -> dict[str, float]:
     from headway.tracking import open_store
 
     until = time.monotonic() + GRACE_SECONDS
-    while (lost := lost_metrics(root, _told(root)))[0] and time.monotonic() < until:
+    while (lost := lost_metrics(root, _reports(root)))[0] and time.monotonic() < until:
         time.sleep(1)
     runs = decided(root)[:RETRAININGS]
     decisions = [read_json(run / "decision.json") for run in runs]
     compared = ["champion" in read_json(run / "evaluation.json") for run in runs[1:]]
     store = open_store(root)
-    states = [store.get_run(one["run_id"]).info.status for one in _told(root)]
+    states = [store.get_run(one["run_id"]).info.status for one in _reports(root)]
     stuck = [
         run for run in flow_runs(ports[0]) if run["state"]["type"] not in ("COMPLETED", "CRASHED", "RUNNING", "PENDING")
     ]
@@ -166,7 +166,7 @@ def judged(root: Path, ports: tuple[int, int]) -> dict[str, float]:
     }
 
 
-def _told(root: Path) -> list[dict[str, Any]]:
+def _reports(root: Path) -> list[dict[str, Any]]:
     runs = decided(root)[:RETRAININGS]
     return [{"run_directory": str(run), "run_id": read_json(run / "tracking.json")["run_id"]} for run in runs]
 

@@ -159,7 +159,7 @@ def _tag(value: Any, name: str) -> Any:
 def _locate(cls: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[str, type[BaseModel]]:
     """The dotted path that a user wrote, and the section class that owns its last name.
 
-    A tagged union adds its tag to pydantic's location; nobody wrote that, so it is left out.
+    A tagged union adds its tag to pydantic's location; no file has that, so it is left out.
     """
     words: list[str] = []
     section = cls

@@ -123,7 +123,10 @@ def test_a_column_that_tells_the_target_is_left_out_with_the_reason(root: Path) 
     frame["reason"] = np.where(frame.churned == "yes", "left", "stayed")
     _write(frame, root / "customers.csv")
     draft("customers.csv", "churned", None, root)
-    assert load_project("customers", root).data.ignore["reason"] == "leak: it is churned in other words"
+    assert (
+        load_project("customers", root).data.ignore["reason"]
+        == "leak: each of its values stands for one class of churned"
+    )
 
 
 def test_without_a_telling_name_the_rarer_class_is_the_event(root: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_date_that_only_the_event_writes_down_is_a_leak(project_root: Path) ->
     table = frame()
     days = pd.Series(pd.date_range("2024-01-01", periods=400)).dt.strftime("%d/%m/%Y")
     data = drafted(project_root, table.assign(cancelled=days.where(table.y == "yes"), signed=days))
-    assert data["ignore"]["cancelled"] == "leak: it is y in other words"
+    assert data["ignore"]["cancelled"] == "leak: each of its values stands for one class of y"
 
 
 def test_codes_with_leading_zeros_are_no_numbers_and_separated_numbers_are(project_root: Path) -> None:

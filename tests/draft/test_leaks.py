@@ -37,14 +37,14 @@ def test_an_honest_column_that_decides_the_target_is_kept_and_asked_about_with_t
     text = (tmp_path / "conf" / "rows.yaml").read_text()
     line = text.splitlines()[number - 1]
     assert line.strip().startswith("length: numeric  # numbers from")
-    assert "QUESTION: alone it tells y" in line
+    assert "QUESTION: alone it predicts y" in line
     assert load_project("rows", tmp_path).validation.leaks == "warn"
 
 
 def test_a_column_whose_name_says_afterwards_is_asked_about_where_it_alone_tells_much(tmp_path: Path) -> None:
     (question,), _ = _draft(tmp_path, "sold", duration=DURATION, x=X, sold=SOLD)
     assert question.startswith(
-        "question: is duration known before sold? Its name says duration, and alone it tells much of sold (AUC 0."
+        "question: is duration known before sold? Its name contains duration, and alone it predicts sold well (AUC 0."
     )
     assert load_project("rows", tmp_path).validation.leaks == "stop"
     (tmp_path / "conf" / "rows.yaml").unlink()

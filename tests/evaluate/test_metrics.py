@@ -139,7 +139,7 @@ def test_a_share_of_zero_and_a_deviance_of_a_negative_prediction_are_undefined_w
     measured = measure("regression", target, prediction, 100, further=("poisson_deviance", "gamma_deviance"))
     why = reasons((), target, prediction, measured)
     assert why == {
-        "mape": "an error is no share of a target of 0",
+        "mape": "an error cannot be a share of a target of 0",
         "poisson_deviance": "a prediction or a target is not above 0",
         "gamma_deviance": "a prediction or a target is not above 0",
     }

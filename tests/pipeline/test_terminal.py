@@ -142,7 +142,7 @@ def test_a_reader_that_left_ends_what_goes_on_but_not_what_is_past_its_decision(
     os.close(read)
     with open(write, "w") as stream:
         terminal = Terminal(stream)
-        with pytest.raises(ReaderLeft, match="nobody reads the output any more"):
+        with pytest.raises(ReaderLeft, match="the output is no longer read"):
             terminal.line("one")
         terminal.line("from here on nothing is said, and nothing ends")
     read, write = os.pipe()
@@ -151,4 +151,4 @@ def test_a_reader_that_left_ends_what_goes_on_but_not_what_is_past_its_decision(
         terminal = Terminal(stream)
         for text in ("one", "two"):
             terminal.line(text)
-    assert late == ["nobody reads the output any more"]
+    assert late == ["the output is no longer read"]

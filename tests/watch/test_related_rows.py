@@ -300,7 +300,7 @@ def test_few_days_and_plain_numbers_are_the_units_of_the_gate(days: int, numbers
         assert sizes.units == pytest.approx(20 * 2 / days, abs=2), "as long as those of training"
     else:
         assert (together.name, together.sizes.units, sizes.units) == ("day", days, 2)
-    few = f"training has {days} day{'' if days == 1 else 's'} of day only, so that small changes cannot be told from chance"
+    few = f"training has {days} day{'' if days == 1 else 's'} of day only, so that small changes cannot be distinguished from chance"
     assert (few in together.sizes.note) == (days < 10 and not numbers)
 
 

@@ -29,7 +29,7 @@ _CODE = re.compile(rf"(^|[_\W])({_WORDS})([_\W\d]|$)", re.IGNORECASE)
 """Names of columns whose numbers stand for something else."""
 
 _THING = re.compile(rf"(^|[_\W])(id|uuid|guid|key|{_WORDS})$", re.IGNORECASE)
-"""Names of columns whose numbers do so, however many there are: store_id is a code, store_size is none."""
+"""Names of columns whose numbers do so, even where they are many: store_id is a code, store_size is none."""
 
 _HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 

@@ -61,7 +61,7 @@ class Alone:
         return max(0.5, min(powers, default=0.5)), "AUC"
 
     def is_copy(self, feature: pd.Series) -> bool:
-        """Whether a column is the class in other words: each of its values is of one class, and each class has one value.
+        """Whether a column's values stand for the classes: each of them is of one class, and each class has one value.
 
         A missing value may be a value as others are, or unknown in fewer than half of the rows; or a column is missing in all rows of one
         of two classes, and in no others. Never of numbers as a target.

@@ -1,4 +1,4 @@
-"""Faults of the data that nobody writes an expectation for: constant columns, ids, leaks, test rows among training rows."""
+"""Faults of the data for which no expectation is written: constant columns, ids, leaks, test rows among training rows."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Block:
-    """``rows`` rows that are read, whose conversion to canonical types is left to whoever calls ``chunk``, in any thread.
+    """``rows`` rows that are read, whose conversion to canonical types is done by the caller of ``chunk``, in any thread.
 
     ``file`` and ``start`` are those of the chunk, which raises DataError as `Table.chunks` does.
     """

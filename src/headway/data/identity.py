@@ -1,4 +1,4 @@
-"""Which row is which: a 64-bit hash of what tells a row from others, the same wherever the row lies and however many others there are.
+"""Which row is which: a 64-bit hash of what tells a row from others, the same wherever the row lies and for any number of other rows.
 
 Parts of a split follow from it, so that a row does not move when rows are added; a version remembers by it what it learnt from.
 """

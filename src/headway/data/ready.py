@@ -22,7 +22,7 @@ def in_use(path: Path) -> bool:
 
 
 def is_ready(path: Path, warn: Callable[[str], None]) -> bool:
-    """Whether a whole store lies there. One that is damaged, or was never checked, is taken away; ``warn`` is told why."""
+    """Whether a whole store lies there. One that is damaged, or was never checked, is taken away; ``warn`` gets the reason."""
     if not path.exists():
         return False
     if in_use(path) and problem_of(path) is None:

@@ -87,6 +87,6 @@ def _check_same(schema: pa.Schema, name: str, first: pa.Schema, before: str, fam
 
 
 def _family(kind: pa.DataType) -> str:
-    """As `family`; moments without a zone are another one than those with one: nobody knows by how many hours they differ."""
+    """As `family`; moments without a zone are another one than those with one: it is unknown by how many hours they differ."""
     zoned = pa.types.is_timestamp(kind) and kind.tz is not None
     return "a moment with a time zone" if zoned else family(kind)

@@ -71,7 +71,7 @@ def make_store(
 ) -> tuple[Store, bool]:
     """The store in ``folder``, and whether it was there already. The rows are divided only where it was not.
 
-    ``takes``: the arrays that the model takes beside numbers and codes. A damaged store is made again, which ``warn`` is told.
+    ``takes``: the arrays that the model takes beside numbers and codes. A damaged store is made again; ``warn`` gets a line about it.
 
     Raises DataError when no feature holds anything to learn from, when the target has nulls or, in validation or test, a class that
     training lacks.

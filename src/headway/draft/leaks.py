@@ -53,15 +53,15 @@ def look_for_leaks(plan: Plan, frame: pd.DataFrame) -> None:
         if column in plan.ignore or column not in columns or not column_type(kind).can_leak:
             continue
         if has_classes and alone.is_copy(columns[column]):
-            plan.ignore[column] = f"leak: it is {plan.target} in other words"
+            plan.ignore[column] = f"leak: each of its values stands for one class of {plan.target}"
             continue
         power, measure = alone.power(columns[column], kind)
         if power > limit:
             plan.leaks.append(column)
-            plan.questions[column] = f"alone it tells {plan.target} ({measure} {power:.4f})"
+            plan.questions[column] = f"alone it predicts {plan.target} ({measure} {power:.4f})"
         elif power >= STRONG[measure] and (word := _afterwards(column)):
             plan.questions[column] = (
-                f"its name says {word}, and alone it tells much of {plan.target} ({measure} {power:.2f})"
+                f"its name contains {word}, and alone it predicts {plan.target} well ({measure} {power:.2f})"
             )
     plan.features = {c: kind for c, kind in plan.features.items() if c not in plan.ignore}
     plan.written = {c: written for c, written in plan.written.items() if c in plan.features}

@@ -35,7 +35,9 @@ def about_few(plan: Plan, values: pd.Series) -> list[str]:
     if not target_task(plan.task).has_classes or not len(rare):
         return []
     what = f"{len(rare)} of {len(counts)} classes have fewer than {RARE_CLASS} rows"
-    return [f"{what}, such as {rare.index[-1]} with {rare.iloc[-1]}: they can hardly be learnt, nor their quality told"]
+    return [
+        f"{what}, such as {rare.index[-1]} with {rare.iloc[-1]}: they can hardly be learnt, and their quality cannot be measured"
+    ]
 
 
 def about_spelling(target: str, classes: pd.Series) -> list[str]:

@@ -5,7 +5,7 @@
 Variants that do not change their process share one with the baseline, so that a session costs one start and one baseline. A variant that
 changes its process (threads, memory, compiler) has its own: its peak is its own, and its failure ends no other. Its baseline should be
 alone in a process, too, because companions leave memory behind that makes steps faster. A session's processes end with it: two processes
-of one program differ as long as they live, so that a session is one sample, however long.
+of one program differ as long as they live, so that even a long session is one sample.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class Together:
         self._contention = counters.until_now(_cpu(*stations) - cpu, _granted([w for _, w in self._windows]))
 
     def _warm_up(self) -> None:
-        """A process is warmed up for a while, however many variants it holds."""
+        """A process is warmed up for the same time with any number of variants."""
         seats: dict[str | None, _Seat] = {None: self._baseline, **self._seats}
         for key, seat in seats.items():
             companions = sum(other.station is seat.station for other in seats.values())

@@ -18,7 +18,7 @@ BLOCK_BYTES = 512
 
 
 def by_document(documents: int) -> bool:
-    """Whether documents are the blocks of a test: wherever there are several, however few. One text is cut into blocks of bytes."""
+    """Whether documents are the blocks of a test: wherever there are several, even two. One text is cut into blocks of bytes."""
     return documents > 1
 
 

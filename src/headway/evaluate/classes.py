@@ -14,7 +14,7 @@ from headway.tasks.labels import Labels
 from headway.tasks.metric import Groups, Statistic
 
 MOST_CLASSES = 200
-"""Of more no table is made: nobody reads it."""
+"""Of more classes no table is made: it would be too long to read."""
 
 NAMES = ("precision", "recall", "f1")
 

@@ -19,7 +19,7 @@ CHUNK_ELEMENTS = 100_000
 
 MOST_ROWS = 20_000
 """Of more rows, groups of units are resampled: one pass over the rows sums what statistics need by group, and a resample costs as much
-as there are groups, however many rows. Of fewer rows each is weighted."""
+as there are groups, for any number of rows. Of fewer rows each is weighted."""
 
 MOST_GROUPS = 2000
 """Units are dealt to so many groups at most, at random. Sums over groups have the variance and the skewness of those over units; an

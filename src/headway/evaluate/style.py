@@ -38,7 +38,7 @@ def style_axes(axes: Axes, title: str, across: str, up: str) -> None:
 
 
 def number(value: float) -> str:
-    """Four digits, however large: 0.9271, 20,642."""
+    """Four digits, or all of a large whole number: 0.9271, 20,642."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 

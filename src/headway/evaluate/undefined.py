@@ -33,7 +33,7 @@ def _reason(name: str, classes: Sequence[str], target: np.ndarray, prediction: n
     if len(target) < 2:
         return "there is only one row"
     if METRICS[name].needs == "no zero" and (target == 0).any():
-        return "an error is no share of a target of 0"
+        return "an error cannot be a share of a target of 0"
     if METRICS[name].needs == "domain":
         return "a prediction or a target is not above 0"
     if METRICS[name].needs == "different values" and target.min() == target.max():

@@ -1,12 +1,12 @@
 """What the test rows may not have shown: one more unit as bad as the worst that they hold.
 
-A bootstrap draws nothing that it has not seen. Where two models differ in few units, or a metric counts right and wrong, it may see no
-loss at all, and its interval is then a single point, however few the rows. For a count of x events Poisson's exact upper bound is a
+A bootstrap draws only from the units that are there. Where two models differ in few units, or a metric counts right and wrong, these may
+hold no loss at all, and the interval is then a single point, even of few rows. For a count of x events Poisson's exact upper bound is a
 quantile of Gamma(x + 1): that of x events and one more, whose weight is drawn from Gamma(1) (Garwood 1936, "Fiducial Limits for the
 Poisson Distribution"; without events it is the rule of three: 3.7 events in 97.5 of 100 cases). So each draw gets one more unit with such
 a weight. It costs little where there are many units, and it is what few very bad ones need.
 
-Of a mean of losses such as the log loss, the worst row seen says nothing of what a mistake costs where none was seen: there the one more
+Of a mean of losses such as the log loss, the worst row does not show what a mistake costs where there is none: there the one more
 row has one of the other classes, drawn as the two models expect it.
 
 Shapes: N rows, K classes, U units, R resamples.

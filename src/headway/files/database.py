@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SETTING = "HEADWAY_DATABASE"
 EXAMPLE = "postgresql://user:password@host:5432/headway"
 WAIT_SECONDS = 10
-LOCK = 4_813_070_001  # any number that nobody else takes for an advisory lock
+LOCK = 4_813_070_001  # any number that no other program takes for an advisory lock
 PARTS = {"prefect": "Prefect", "mlflow": "MLflow"}
 
 

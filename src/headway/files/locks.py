@@ -110,7 +110,7 @@ def hold(path: Path, refusal: HeadwayError | None = None) -> Iterator[None]:
 def working_folder(parent: Path, purpose: str) -> Iterator[Path]:
     """A folder `.PURPOSE-….working` of this process's own, removed after the block.
 
-    It is locked meanwhile, so that a killed process's folder is told from one in use (`is_left`). The next process of the same purpose
+    It is locked meanwhile, so that a killed process's folder differs from one in use (`is_left`). The next process of the same purpose
     removes it, or `headway gc`.
     """
     parent.mkdir(parents=True, exist_ok=True)

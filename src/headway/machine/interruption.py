@@ -27,7 +27,7 @@ class ReaderLeft(Interrupted):
 
 def reader_left() -> None:
     """Raises ReaderLeft; within `undisturbed`, records it for later."""
-    problem = ReaderLeft("nobody reads the output any more")
+    problem = ReaderLeft("the output is no longer read")
     if _pending_reasons is None:
         raise problem
     _pending_reasons.append(str(problem))

@@ -59,7 +59,7 @@ def engine() -> Engine:
 def open_pool(threads: int | None = None) -> Iterator[Pool]:
     """A pool of the engine in use. ``threads``: of this process, whatever the engine; without, one a core.
 
-    What nobody waits for any more is not begun. Raises ConfigError where the engine is Ray and there is no cluster.
+    Work whose result is no longer needed is not begun. Raises ConfigError where the engine is Ray and there is no cluster.
     """
     pool = _Cluster() if engine() == "ray" and threads is None else _Threads(threads or len(allowed_cores()))
     try:

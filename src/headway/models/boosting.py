@@ -204,7 +204,7 @@ class Teams:
     """Switches between one thread and LightGBM's team of `num_threads` while trees grow; the team comes back when the block ends.
 
     LightGBM sizes its buffers for `num_threads` when it begins and keeps to it: `LGBM_SetMaxThreads` and a reset of the parameter
-    reach only some of its loops. So OpenMP itself is told to allow no team: loops, blocks and sums stay the same, and so do the trees.
+    reach only some of its loops. So OpenMP itself is set to allow no team: loops, blocks and sums stay the same, and so do the trees.
     """
 
     def __init__(self) -> None:

@@ -150,7 +150,7 @@ def without_champion(evaluation: Evaluation, rival: Rival) -> Evaluation:
 
 
 def compared(evaluation: Evaluation) -> Evaluation:
-    """The evaluation, with nobody in charge where an earlier version of this code made it: then the comparison is made again."""
+    """The evaluation, with no version in charge where an earlier version of this code made it: then the comparison is made again."""
     return evaluation if evaluation.rival is not None else without_champion(evaluation, Rival(None))
 
 
@@ -164,7 +164,7 @@ def overtaken(before: str | None, holder: Holder | None) -> str:
 
 
 def is_barred(run: RunDirectory, evaluation: Evaluation) -> bool:
-    """Whether the version in charge cannot be compared and nobody wants it replaced (`--replace-champion`, kept in run.json)."""
+    """Whether the version in charge cannot be compared, without a request to replace it (`--replace-champion`, kept in run.json)."""
     incomparable = evaluation.in_charge is not None and evaluation.champion is None
     return incomparable and not run.plan.get("replace_champion", False)
 

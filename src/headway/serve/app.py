@@ -126,7 +126,7 @@ class Scorer:
 
 
 class _Patient(H11Protocol):
-    """uvicorn's connection waits for a request for ever; this one closes if none begins within ``seconds``.
+    """uvicorn's connection waits for a request without limit; this one closes if none begins within ``seconds``.
 
     An answer of which the client reads nothing for this time is given up; one that it reads slowly is not.
     """

@@ -84,7 +84,7 @@ def owners(root: Path, parts: tuple[str, ...] = PARTS) -> list[Owner]:
 
 
 def owner(root: Path, parts: tuple[str, ...] = PARTS) -> Owner | None:
-    """The first of `owners`; None where nobody runs `headway up`."""
+    """The first of `owners`; None where `headway up` does not run."""
     return next(iter(owners(root, parts)), None)
 
 

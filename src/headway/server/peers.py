@@ -77,7 +77,7 @@ def are_known() -> bool:
 
 
 def notice() -> list[str]:
-    """One line about the other users of this machine where no password is set; empty where nobody else has a login."""
+    """One line about the other users of this machine where no password is set; empty where no other user has a login."""
     if not are_known():  # then it does not matter who they are
         return [
             "other users of this machine can open these pages; set HEADWAY_AUTH=user:password to ask for a password"

@@ -27,7 +27,7 @@ def check_reachable(address: str) -> None:
             raise ConfigError(f"Prefect at {address} must accept this user, but answers: {fact}") from None
         if error.code != 401:
             return  # the server is there: Prefect's own client reports the rest
-        fact = "it refuses HEADWAY_AUTH" if _secret() else "it wants a password"
+        fact = "it refuses HEADWAY_AUTH" if _secret() else "it requires a password"
         raise ConfigError(
             f"Prefect at {address} must accept this user, but {fact}; set HEADWAY_AUTH=user:password"
         ) from None
@@ -54,7 +54,7 @@ def crash_unfinished(address: str, reason: str) -> None:
 
 
 def _secret() -> str | None:
-    """user:password of the server, where it wants one."""
+    """user:password of the server, where it requires one."""
     return os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get("HEADWAY_AUTH")
 
 

@@ -38,7 +38,7 @@ REVIVING_SECONDS = 5.0
 """How long a new run waits for running ones to restart the server."""
 REVIVALS = 5
 REVIVALS_WITHIN_SECONDS = 600.0
-"""How often a run restarts the server, so that one that ends at once (its port is taken) is not restarted for ever."""
+"""How often a run restarts the server, so that one that ends at once (its port is taken) is not restarted without end."""
 LEAN = {
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT__SERVER_EPHEMERAL": "1",

@@ -1,4 +1,4 @@
-"""Going on with a text: what whoever asks for it may say, and the drawing of one token after another."""
+"""Going on with a text: the parameters of a request, and the drawing of one token after another."""
 
 from __future__ import annotations
 

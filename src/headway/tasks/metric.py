@@ -60,7 +60,7 @@ class RowSums(Sums):
     _grouped: Sums | None = None
 
     def by_group(self, groups: Groups) -> Sums:
-        """The same of whole groups: as much to sum as there are groups, however many rows."""
+        """The same of whole groups: as much to sum as there are groups, for any number of rows."""
         if self._groups is not groups or self._grouped is None:
             self._groups, self._grouped = groups, self._by_group(groups)
         return self._grouped

@@ -56,7 +56,7 @@ def _absolute(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 def _mape_of(target: np.ndarray, prediction: np.ndarray) -> float:
     if (target == 0).any():
-        raise ValueError("an error is no share of 0")
+        raise ValueError("an error cannot be a share of 0")
     return scikit_learns("mean_absolute_percentage_error")(target, prediction)
 
 

@@ -161,7 +161,7 @@ def version_of(root: Path, name: str, version_or_alias: str = "champion") -> Cha
 
 
 def remember_champion(root: Path, name: str) -> None:
-    """Look the champion up at the end of a run, which has MLflow in its memory, for whoever scores next."""
+    """Look the champion up at the end of a run, which has MLflow in its memory, for the next scoring."""
     if not is_file(tracking_uri(root)):
         return
     let_go(root)  # whatever is still in the log goes to the file

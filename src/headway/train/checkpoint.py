@@ -40,7 +40,7 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], valu
 def load_newest(
     folder: Path, warn: Callable[[str], None] = lambda _: None
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Tensors and values of the newest checkpoint that is whole; None where there is none. ``warn`` is told of damaged ones."""
+    """Tensors and values of the newest checkpoint that is whole; None where there is none. ``warn`` gets a line for each damaged one."""
     from safetensors.torch import load
 
     for path in sorted(folder.glob("step-*.safetensors"), reverse=True):

@@ -29,7 +29,7 @@ class Compiled:
 
     A network of many equal blocks is compiled block by block, in the mode "default"; the others record graphs of all that they compile.
 
-    Whoever calls it notes as ``proven`` that a whole step went well; until then what fails may be the compiler.
+    The caller notes as ``proven`` that a whole step succeeded; until then a failure may be the compiler's.
     """
 
     def __init__(self, network: nn.Module, mode: str, rows: int, by_block: bool = False) -> None:

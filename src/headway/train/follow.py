@@ -15,7 +15,7 @@ from headway.train.recording import Misrecorded
 from headway.train.threads import KeptThreads
 
 POINTS_AN_EPOCH = 10
-"""How often the training loss is sent off within an epoch; it is told once it has arrived."""
+"""How often the training loss is sent off within an epoch; it is journaled once it has arrived."""
 
 POINT_SECONDS = 10.0
 """And at least so often, for epochs that take hours."""
@@ -142,7 +142,7 @@ class Follower:
         self._shown = 0.0  # an epoch's end is always shown
 
     def _tell(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Journal what was not told before a restart; by default of the last step."""
+        """Journal what was not journaled before a restart; by default of the last step."""
         step = self._training.progress.step if step is None else step
         new = {name: value for name, value in values.items() if step > self._last_steps.get(name, 0)}
         if new:
@@ -168,7 +168,7 @@ class Follower:
                 f"the loss must stay finite, but was not by step {training.progress.step}; lower train.learning_rate"
             )
         training.step.check()  # so that a wrong recording has somewhere right to go back to
-        self._journal.flush()  # before the checkpoint: what it holds as done must have been told
+        self._journal.flush()  # before the checkpoint: what it holds as done must have been journaled
         tensors, values = training.pack()
         self._checkpointed(self._writer.submit(training.progress.step, tensors, {**values, **self._identity}))
         if running:
@@ -209,7 +209,7 @@ class Follower:
         step = self._training.progress.step
         self._last_steps = {
             name: min(last, step) for name, last in self._last_steps.items()
-        }  # what follows is told anew: it was wrong
+        }  # what follows is journaled anew: it was wrong
         self._resume_with(
             f"a recorded step was wrong by step {failed_step} ({error.difference}): back to step {step} without recording (train.record)"
         )
@@ -240,7 +240,7 @@ class Follower:
 
 
 def _last_steps(run: RunDirectory) -> dict[str, int]:
-    """The last step journaled for each metric: what is trained again after a restart is not told again."""
+    """The last step journaled for each metric: what is trained again after a restart is not journaled again."""
     steps: dict[str, int] = {}
     for event in run.events():
         for name in event.metrics:

@@ -184,7 +184,7 @@ class ManyTraining:
             self._step.recorder.check()
 
     def steps(self) -> Iterator[int]:
-        """Steps at a constant rate without end, and how many rows each took over all networks: for whoever measures them."""
+        """Steps at a constant rate without end, and how many rows each took over all networks: for measuring them."""
         self.network.train()
         for epoch in itertools.count():
             for batch in self._epoch(epoch, int(self.recipe.batch_size)):

@@ -21,7 +21,7 @@ PATIENCE = 16
 """Where no batches differ so (one batch is all the data, a class is too rare), so many checks do."""
 
 FIRST_GAP, LARGEST_GAP = 16, 2048
-"""Steps between checks: each gap is about twice the one before. It is drawn, so that no period of a network's escapes for ever."""
+"""Steps between checks: each gap is about twice the one before. It is random, so that no periodic change of a network stays unseen."""
 
 FAILURES = (RuntimeError, IndexError, TypeError, ValueError)
 """What torch raises where kernels do not fit their tensors, or a tape does not suit a network."""

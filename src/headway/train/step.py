@@ -25,7 +25,7 @@ Loss = Callable[..., Tensor]
 
 
 class Step:
-    """Steps a network in place and sums the losses on the device, where nobody has to wait for them.
+    """Steps a network in place and sums the losses on the device, so that no step waits for them.
 
     ``notices``: what the step changed of itself, in words, for the journal.
     """

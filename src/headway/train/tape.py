@@ -24,7 +24,7 @@ ALIASES = {ATEN.detach.default, ATEN.alias.default}
 """What is there for autograd alone: the same tensor under another name."""
 
 VIEWS = {*ALIASES, ATEN.t.default, ATEN.view.default, ATEN.transpose.int, ATEN.expand.default}
-"""What computes nothing and is left out when nobody uses it."""
+"""Operations that compute nothing and are left out when their results are not used."""
 
 INDEXING = {ATEN.index.Tensor, ATEN._unsafe_index.Tensor}
 """torch tags them as of a shape that depends on values; that is true of an index that is a mask, and of no other."""

@@ -32,7 +32,7 @@ ENOUGH = 0.9
 """The share of the best throughput that a batch size must reach: beyond it, larger batches only mean fewer steps."""
 
 FEWEST_STEPS = 20
-"""Steps that an epoch must have, however fast larger batches would be."""
+"""Steps that an epoch must have, even where larger batches would be faster."""
 
 TRIAL_SECONDS = 0.3
 FIRST_STEPS = 5
@@ -40,7 +40,7 @@ FIRST_STEPS = 5
 
 
 _TORCHS_OWN = torch.get_num_threads()
-"""What torch found when it was loaded, before anybody set another number."""
+"""The number that torch chose when it was loaded, before another one was set."""
 
 
 @dataclass(frozen=True)

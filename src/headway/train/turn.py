@@ -1,8 +1,8 @@
-"""One training at a time on a GPU, whoever started it: a form, a schedule, a worker, or a person at the command line.
+"""One training at a time on a GPU, started from a form, by a schedule, by a worker, or at the command line.
 
 A file for each GPU of this machine is locked by the process that looks after a training. The kernel holds the lock, so that it
-outlives every server, and lets go of it however the process ends; a limit kept by a server could do neither. The files
-belong to the machine, not to a user: they lie in /tmp whatever TMPDIR says, and everybody may lock them. They are named after the GPU
+outlives every server, and releases it in whichever way the process ends; a limit kept by a server could do neither. The files
+belong to the machine, not to a user: they lie in /tmp whatever TMPDIR is, and every user may lock them. They are named after the GPU
 itself (headway.machine.gpus), not after a number that CUDA gives it in one process.
 """
 
@@ -28,7 +28,7 @@ FOLDER = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
 def turn(among: Sequence[str], wait: Callable[[str], None], folder: Path | None = None) -> Iterator[str | None]:
     """Hold one of the GPUs ``among`` while the block runs; None where there is none to hold.
 
-    ``wait`` is told once, in words, when all are taken. Raises ConfigError when something else lies where a lock should be.
+    ``wait`` gets one line when all are taken. Raises ConfigError when something else lies where a lock should be.
     """
     if not among:
         yield None

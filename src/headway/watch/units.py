@@ -21,7 +21,7 @@ FEWEST = 10
 """Least number of units in the test rows from which the likeness of a unit's predictions is measured."""
 
 FEW = 10
-"""With fewer units than this in training, small changes cannot be told from chance."""
+"""With fewer units than this in training, small changes cannot be distinguished from chance."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def units_of(division: Division) -> tuple[Together, np.ndarray]:
         sizes = Sizes.of(values)
         if sizes.units < FEW:
             count = f"{sizes.units} {name}{'' if sizes.units == 1 else 's'}"
-            few = f"training has {count} of {split.column} only, so that small changes cannot be told from chance"
+            few = f"training has {count} of {split.column} only, so that small changes cannot be distinguished from chance"
             note = "; ".join(part for part in (few, note) if part)
         return Together(name, (str(split.column),), True, split.format, replace(sizes, note=note)), values
     by = division.identity

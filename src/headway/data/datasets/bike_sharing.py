@@ -1,7 +1,7 @@
 """Hourly rentals of Washington's bicycle sharing in 2011 and 2012. 17,379 rows.
 
 Fanaee-T and Gama 2013, UCI repository 275, https://archive.ics.uci.edu/dataset/275/bike+sharing+dataset, CC BY 4.0.
-`casual` + `registered` = `cnt`: a leak for whoever predicts `cnt`, left in as published.
+`casual` + `registered` = `cnt`: a leak where `cnt` is predicted, left in as published.
 """
 
 from __future__ import annotations
