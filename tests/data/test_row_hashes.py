@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from headway.columns.siphash import hash_texts
 from headway.data.chunks import Chunk
 from headway.data.identity import GOLDEN, RowHashes, hash_batch
 from headway.data.scratch import Scratch
-from headway.data.siphash import hash_texts
 
 
 def test_texts_hash_as_pandas_hashes_them() -> None:

@@ -8,7 +8,7 @@ text        free text; tokens, or words: one 0/1 column for each of some words; 
 base        the interface of a column type
 config      the `prepare` section of a project
 recognition what `init` knows about a column of unknown type
-summary     the summary of a column, from a stream; discrete, continuous: its two forms
+summary     the summary of a column, from a stream; discrete, continuous: its two forms; moments: of blocks, merged
 tokenizer   text to token numbers, and back
 ragged      rows of different lengths as two arrays
 values      Arrow columns of any source, and the one-line error for those that cannot be read

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from headway.columns import hashes
+from headway.columns.siphash import hash_texts
 
 EXACT_VALUES = 100_000
 """Distinct values counted exactly; beyond, the most frequent stay and the number of distinct ones is estimated."""
@@ -55,8 +56,7 @@ class Frequencies:
 
     def _all_hashes(self) -> np.ndarray:
         self._add_up_parts()
-        values = self._values.to_numpy(zero_copy_only=False)
-        return hashes.smallest(hashes.of_texts(values)) if len(values) else hashes.NO_HASHES
+        return hashes.smallest(hash_texts(self._values)) if len(self._values) else hashes.NO_HASHES
 
     def _add_up(self) -> None:
         """Let no counts wait. Where the texts are too many, only the more frequent half of those that can be counted stays."""

@@ -47,13 +47,6 @@ def of_numbers(values: np.ndarray) -> np.ndarray:
     return mixed
 
 
-def of_texts(values: np.ndarray) -> np.ndarray:
-    """(N,) uint64, one for each of the texts, an array of objects; the same on every machine."""
-    import pandas as pd
-
-    return np.asarray(pd.util.hash_array(values, categorize=False))
-
-
 def pack(hashes: np.ndarray) -> str:
     """As text."""
     return base64.b64encode(hashes.astype("<u8").tobytes()).decode()

@@ -14,12 +14,16 @@ import numpy as np
 import pyarrow as pa
 
 from headway.columns.continuous import numbers
+from headway.columns.moments import merged, moments_of
 from headway.columns.quantiles import Quantiles
 
 
 @dataclass
 class Spread:
-    """Counts, moments, extremes and quantiles. ``count``: finite values; what is infinite counts neither among them nor as null."""
+    """Counts, moments, extremes and quantiles. ``count``: finite values; what is infinite counts neither among them nor as null.
+
+    ``squares`` beyond a double are infinite: validation refuses such a column.
+    """
 
     rows: int = 0
     nulls: int = 0
@@ -39,12 +43,9 @@ class Spread:
             values = values[finite]
         if not len(values):
             return cls(len(column), column.null_count)
-        with np.errstate(over="ignore", invalid="ignore"):  # beyond 1e150; validation refuses such a column
-            mean = float(values.mean())
-            squares = float(((values - mean) ** 2).sum())
         ordered = np.sort(values)
         ends = float(ordered[0]), float(ordered[-1])
-        return cls(len(column), column.null_count, len(values), mean, squares, *ends, Quantiles.of(ordered))
+        return cls(len(column), column.null_count, *moments_of(values), *ends, Quantiles.of(ordered))
 
     @property
     def std(self) -> float:
@@ -57,19 +58,13 @@ class Spread:
         return np.where(np.asarray(shares) <= 0, self.low, np.where(np.asarray(shares) >= 1, self.high, inner))
 
     def merge(self, other: Spread) -> None:
-        """Add the values of another stream, which come after (Chan, Golub, LeVeque 1979)."""
+        """Add the values of another stream, which come after."""
         self.rows, self.nulls = self.rows + other.rows, self.nulls + other.nulls
         if not other.count:
             return
-        before, whole = self.count, self.count + other.count
-        if not before:
-            self.mean, self.squares = other.mean, other.squares
-        else:
-            delta = other.mean - self.mean
-            squared = delta**2 if abs(delta) < 1e150 else np.inf
-            self.squares += other.squares + squared * before * other.count / whole
-            self.mean += delta * other.count / whole
-        self.count, self.low, self.high = whole, min(self.low, other.low), max(self.high, other.high)
+        moments = merged((self.count, self.mean, self.squares), (other.count, other.mean, other.squares))
+        self.count, self.mean, self.squares = moments
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.ranks.merge(other.ranks)
 
     def to_json(self) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
+from headway.columns.moments import merged, moments_of
 from headway.columns.quantiles import Quantiles
 
 FREQUENT = 20
@@ -110,7 +111,8 @@ class Summary(ABC):
 
     def _measure(self, values: np.ndarray, ordered: np.ndarray) -> None:
         """The moments, extremes and quantiles of finite numbers (N,), the first; ``ordered``: they by size."""
-        self.mean, self.sum_of_squares = _moments(values)
+        _, self.mean, squares = moments_of(values)
+        self.sum_of_squares = min(squares, LARGEST)
         self.min, self.max = float(ordered[0]), float(ordered[-1])
         self.sketch = Quantiles.of(ordered)
 
@@ -134,13 +136,10 @@ class Summary(ABC):
         if self.mean is None or before <= 0:
             self.mean, self.sum_of_squares = other.mean, other.sum_of_squares
             return
-        with np.errstate(over="ignore", invalid="ignore"):
-            delta = np.float64(other.mean) - self.mean
-            squares = self.sum_of_squares + (other.sum_of_squares + delta**2 * before * n / (before + n))
-            mean = self.mean + delta * n / (before + n)
-            if not np.isfinite(mean):
-                mean = self.mean / (before + n) * before + other.mean / (before + n) * n
-        self.mean, self.sum_of_squares = float(mean), float(min(squares, LARGEST))
+        whole, mean, squares = merged((before, self.mean, self.sum_of_squares), (n, other.mean, other.sum_of_squares))
+        if not np.isfinite(mean):
+            mean = self.mean / whole * before + other.mean / whole * n
+        self.mean, self.sum_of_squares = mean, min(squares, LARGEST)
 
     def merge(self, other: Summary) -> None:
         """Add another summary of the same column."""
@@ -187,14 +186,3 @@ class Summary(ABC):
 
 
 _PLAIN = ("name", "kind", "rows", "nulls", "infinite", "mean", "sum_of_squares", "min", "max", "characters", "longest")
-
-
-def _moments(values: np.ndarray) -> tuple[float, float]:
-    """The mean of finite numbers (N,) and the sum of squares around it, at most the largest double."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = float(values.mean())
-        if not np.isfinite(mean):
-            mean = float((values / len(values)).sum())
-        away = values - mean
-        squares = float(np.multiply(away, away, out=away).sum())
-    return mean, squares if squares <= LARGEST else LARGEST

@@ -21,7 +21,7 @@ profile     a summary of each column; file_profiles: kept for each file
 checks      constant columns, ids, leaks, overlap; alone: how well one column predicts the target; sample: of rows
 rules       the expectations that a project may state; conditions: on single rows
 measure     the metrics that expectations need; meters: what they are computed from; distinct: a column's distinct values
-identity    what tells rows apart; siphash: its hashes; hashed_rows: those of all rows; scratch: a number of each row
+identity    what tells rows apart; hashed_rows: those of all rows; scratch: a number of each row
 shingles    what tells passages of text apart
 split       training, validation and test
 moments     when each row happened; date_formats: the formats of texts; periods: the units of a test by time

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 
 from headway.columns import Kind
 from headway.columns.mixing import SLICE, spread, spread_in_place
+from headway.columns.siphash import hash_texts
 from headway.columns.values import plain
 from headway.data.config import SplitConfig
 from headway.data.passes import run
 from headway.data.scratch import Scratch
-from headway.data.siphash import hash_texts
 
 if TYPE_CHECKING:
     from headway.data.chunks import Chunk, Streamed

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway.columns.moments import merged
 from headway.data.cache import as_text, of_text
 from headway.data.chunks import Chunk
 from headway.data.conditions import measurable, plain_number, rows_at_stake, violations
@@ -121,49 +122,42 @@ class Ends(Meter):
 
 
 class Moments(Meter):
-    """Sum, mean, standard deviation (sample's, by Chan, Golub, LeVeque 1979). Infinite where squares are beyond a double, as in numpy."""
+    """Sum, mean, standard deviation (the sample's). Infinite where squares are beyond a double, as in numpy."""
 
-    n, sum, _mean, _squares = 0, 0.0, np.float64(0.0), np.float64(0.0)
+    n, sum, _mean, _squares = 0, 0.0, 0.0, 0.0
 
-    def measure(self, columns: Columns) -> tuple[int, float, np.float64, np.float64]:
+    def measure(self, columns: Columns) -> tuple[int, float, float, float]:
         """Count, sum, mean, sum of squares about the mean."""
         array = columns[self.columns[0]].array.drop_null()
         values = array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
         if not len(values):
-            return 0, 0.0, np.float64(0.0), np.float64(0.0)
+            return 0, 0.0, 0.0, 0.0
         with np.errstate(over="ignore", invalid="ignore"):
             mean = values.mean()
             apart = values - mean
-            return len(values), float(values.sum()), mean, apart @ apart
+            return len(values), float(values.sum()), float(mean), float(apart @ apart)
 
-    def add(self, partial: tuple[int, float, np.float64, np.float64]) -> None:
+    def add(self, partial: tuple[int, float, float, float]) -> None:
         """Add rows."""
         n, total, mean, squares = partial
         if not n:
             return
-        before, self.n = self.n, self.n + n
         self.sum += total
-        if not before:
-            self._mean, self._squares = mean, squares
-            return
-        with np.errstate(over="ignore", invalid="ignore"):  # of 1e200; Python's own floats would raise OverflowError
-            apart = mean - self._mean
-            self._squares += squares + apart**2 * before * n / self.n
-            self._mean += apart * n / self.n
+        self.n, self._mean, self._squares = merged((self.n, self._mean, self._squares), (n, mean, squares))
 
     @property
     def mean(self) -> float | None:
         """None without values. With infinite values it is that of the sum: a difference of infinite means says nothing."""
         if not self.n:
             return None
-        return float(self._mean) if np.isfinite(self._mean) else self.sum / self.n
+        return self._mean if np.isfinite(self._mean) else self.sum / self.n
 
     def to_json(self) -> dict[str, object]:
-        return {"n": self.n, "sum": self.sum, "mean": float(self._mean), "squares": float(self._squares)}
+        return {"n": self.n, "sum": self.sum, "mean": self._mean, "squares": self._squares}
 
     def take(self, values: Mapping[str, Any]) -> None:
         self.n, self.sum = values["n"], values["sum"]
-        self._mean, self._squares = np.float64(values["mean"]), np.float64(values["squares"])
+        self._mean, self._squares = values["mean"], values["squares"]
 
     @property
     def deviation(self) -> float | None:

@@ -64,8 +64,11 @@ class ModelConfig(Config):
 
     @property
     def takes(self) -> frozenset[str]:
-        """The arrays that it takes beside numbers and codes. A column becomes what the model takes, or numbers and codes."""
-        return frozenset({"documents"} if self.completes else ())
+        """The arrays that it takes beside numbers and codes: documents, or those that a field ``text`` names, where that is not words.
+
+        A column becomes what the model takes, or numbers and codes.
+        """
+        return frozenset({"documents"} if self.completes else {getattr(self, "text", "words")} - {"words"})
 
     @property
     def needs(self) -> frozenset[str]:

@@ -63,10 +63,6 @@ class Boosting(ModelConfig):
     )
 
     @property
-    def takes(self) -> frozenset[str]:
-        return frozenset({"ngrams"} if self.text == "ngrams" else ())
-
-    @property
     def needs(self) -> frozenset[str]:
         return frozenset()
 

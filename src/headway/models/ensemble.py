@@ -62,12 +62,8 @@ class Ensemble(ModelConfig):
     )
 
     @property
-    def takes(self) -> frozenset[str]:
-        return self.boosting.takes
-
-    @property
     def needs(self) -> frozenset[str]:
-        return self.boosting.needs
+        return frozenset()
 
     @property
     def boosting(self) -> Boosting:

@@ -109,10 +109,6 @@ class Linear(ModelConfig):
     )
 
     @property
-    def takes(self) -> frozenset[str]:
-        return frozenset({"ngrams"} if self.text == "ngrams" else ())
-
-    @property
     def needs(self) -> frozenset[str]:
         return frozenset()
 

@@ -37,10 +37,6 @@ class MLP(ModelConfig):
         description="How a text column is read: words: a 0/1 column for each of some words; tokens: the mean of its token embeddings.",
     )
 
-    @property
-    def takes(self) -> frozenset[str]:
-        return frozenset({"tokens"} if self.text == "tokens" else ())
-
     def build(self, inputs: Inputs) -> nn.Module:
         """x_BF and codes_BC to outputs_BO."""
         from torch import nn

@@ -23,7 +23,7 @@ LONGEST = 64
 """Texts of more bytes are hashed one by one, which is faster from there on."""
 
 
-def hash_texts(texts: pa.StringArray) -> np.ndarray:
+def hash_texts(texts: pa.StringArray | pa.LargeStringArray) -> np.ndarray:
     """(N,) uint64 of (N,) texts, none of which may be null."""
     first, lengths, data = _parts(texts)
     hashes = np.empty(len(texts), np.uint64)
@@ -35,15 +35,16 @@ def hash_texts(texts: pa.StringArray) -> np.ndarray:
     return hashes
 
 
-def _parts(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _parts(texts: pa.StringArray | pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The place of each text's first byte (N,), its length in bytes (N,), and all bytes, followed by 8 more."""
     _, offsets, content = texts.buffers()
-    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    kind = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+    ends = np.frombuffer(offsets, kind)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
     used = np.frombuffer(content, np.uint8)[ends[0] : ends[-1]] if content is not None else np.zeros(0, np.uint8)
     return ends[:-1] - ends[0], np.diff(ends), np.concatenate([used, np.zeros(8, np.uint8)])
 
 
-def _one_by_one(texts: pa.StringArray) -> np.ndarray:
+def _one_by_one(texts: pa.StringArray | pa.LargeStringArray) -> np.ndarray:
     import pandas as pd
 
     return np.asarray(pd.util.hash_array(texts.to_numpy(zero_copy_only=False).astype(object), categorize=False))
