@@ -17,7 +17,7 @@ from headway import tracking
 from headway.cli.commands import main
 from headway.errors import HeadwayError
 from headway.pipeline.explaining import MOST_SHOWN, explain
-from headway.pipeline.reasons import Explanation, sentence, shown
+from headway.pipeline.reasons import Explanation, sentence, texts_of
 from headway.pipeline.scoring import score
 from headway.run.report import Silent
 from headway.serve.bundle import Predictor
@@ -139,7 +139,7 @@ def test_without_a_folder_the_first_rows_are_shown(root: Path, tmp_path: Path) -
     sums = [one.base + sum(reason.contribution for reason in one.reasons) + one.others for one in result.rows]
     np.testing.assert_allclose(sums, truth, rtol=1e-5)
     assert Explanation.from_json(json.loads(json.dumps(result.to_json()))) == result
-    first = shown(result)[0]
+    first = texts_of(result)[0]
     assert list(first) == ["row", "prediction", "because of"]
     (reason,) = result.rows[0].reasons
     assert first["because of"].startswith(f"{reason.column} = ")
