@@ -26,19 +26,19 @@ def ours(table: Path, folder: Path, parts: Path) -> Callable[[], object]:
     it divides the rows. ``parts`` is written for the others.
     """
     from headway.columns.config import PrepareConfig
+    from headway.data.cache import Cache
     from headway.data.config import DataConfig, SplitConfig
-    from headway.data.kept import Kept
     from headway.data.opening import open_table
     from headway.data.split import Division
     from headway.data.storing import make_store
 
     kinds = {**dict.fromkeys(NUMBERS, "numeric"), **dict.fromkeys(CATEGORIES, "categorical")}
     data = DataConfig.parse({"source": str(table), "target": TARGET, "features": kinds}, "data")
-    kept = Kept(folder / "rows")
-    _ = Division(open_table(data, "classification", folder), SplitConfig(), kept=kept).rows
+    cache = Cache(folder / "rows")
+    _ = Division(open_table(data, "classification", folder), SplitConfig(), cache=cache).rows
 
     def work() -> None:
-        division = Division(open_table(data, "classification", folder), SplitConfig(), kept=kept)
+        division = Division(open_table(data, "classification", folder), SplitConfig(), cache=cache)
         store, _ = make_store(folder / "prepared", division, data, PrepareConfig(bins=0))
         if not parts.exists():
             np.save(parts, division.parts)

@@ -53,7 +53,7 @@ def test_a_killed_run_goes_on_behind_its_training_and_its_former_flow_run_crashe
         state = client.read_flow_run(former).state
     assert state is not None
     assert state.is_crashed()
-    assert pretended.done == ["track", "train", "evaluate", "register", "conclude"]
+    assert pretended.acts == ["track", "train", "evaluate", "register", "conclude"]
     assert pretended.concluded is None
 
 
@@ -62,7 +62,7 @@ def test_ctrl_c_before_the_gate_ends_the_run(root: Path, pretended: Pretended) -
     with pytest.raises(KeyboardInterrupt):
         outcome("flowers", [])
     assert isinstance(pretended.concluded, KeyboardInterrupt)
-    assert "register" not in pretended.done
+    assert "register" not in pretended.acts
 
 
 @pytest.mark.parametrize("when", ["register", "conclude"])
@@ -86,4 +86,4 @@ def test_whatever_comes_from_the_gate_on_the_run_is_finished(
         signal.signal(signal.SIGTERM, before)
     assert pretended.concluded is None
     assert (run / "decision.json").exists()
-    assert pretended.done[-2:] == ["register", "conclude"]
+    assert pretended.acts[-2:] == ["register", "conclude"]

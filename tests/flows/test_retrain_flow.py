@@ -51,7 +51,7 @@ def test_the_stages_run_in_order_and_the_reason_is_the_states_message(root: Path
     state = run()
     order = ["track", "validate", "prepare", "train", "evaluate", "register", "conclude"]
     assert (state.is_completed(), state.message) == (True, "promoted: the first model")
-    assert (pretended.done, pretended.concluded) == (order, None)
+    assert (pretended.acts, pretended.concluded) == (order, None)
     assert Path(state.result()).parent == root / "data" / "runs"
 
 
@@ -93,7 +93,7 @@ def test_a_schedule_can_adopt_the_recommended_recipe(root: Path) -> None:
 def test_a_value_out_of_range_never_starts(root: Path, pretended: Pretended) -> None:
     state = run(epochs=0)
     assert "greater than or equal to 1" in str(state.message)
-    assert (state.is_failed(), pretended.done) == (True, [])
+    assert (state.is_failed(), pretended.acts) == (True, [])
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_users_mistake_ends_failed_with_exactly_its_line(
     pretended.failing[stage] = error
     state = run()
     assert (state.is_failed(), state.message) == (True, str(error))
-    assert pretended.done[-2:] == [stage, "conclude"]
+    assert pretended.acts[-2:] == [stage, "conclude"]
     assert pretended.concluded is error
     assert "Traceback" not in caplog.text
     assert "NoneType" not in caplog.text
@@ -129,7 +129,7 @@ def test_an_interruption_closes_the_run_as_killed(root: Path, pretended: Pretend
     pretended.failing["train"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert pretended.done[-1] == "conclude"
+    assert pretended.acts[-1] == "conclude"
     assert isinstance(pretended.concluded, KeyboardInterrupt)
 
 
@@ -185,6 +185,6 @@ def test_what_is_up_to_date_is_completed_without_a_stage_unless_forced(
     monkeypatch.setattr("flows.retrain.up_to_date", lambda *_: result)
     state = run()
     assert (state.is_completed(), state.message) == (True, result.text)
-    assert pretended.done == []
+    assert pretended.acts == []
     assert run(force=True).message != result.text
-    assert pretended.done[-1] == "conclude"
+    assert pretended.acts[-1] == "conclude"
