@@ -1,4 +1,7 @@
-"""The README's table of goals, met and missed, from `bench/results/*.json`: `python -m bench.goals` writes it, a test compares it."""
+"""The table of goals in docs/benchmarks.md, met and missed, from `bench/results/*.json`.
+
+`python -m bench.goals` writes it, a test compares it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from bench.samples import ROOT
 from bench.side_by_side import BUSY, RESULTS
 from headway.files.atomic import read_json, write_atomically
 
+PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- goals: written by python -m bench.goals -->", "<!-- end of goals -->"
 BENCHMARKS = tuple(
     sorted(
@@ -22,9 +26,8 @@ HEAD = "| Benchmark | Goal: at most | Measured, 95 % interval | |\n|---|---|---|
 
 
 def main() -> None:
-    """Put the table into the README."""
-    readme = ROOT / "README.md"
-    write_atomically(readme, with_table(readme.read_text(encoding="utf-8"), table()))
+    """Put the table into the page."""
+    write_atomically(PAGE, with_table(PAGE.read_text(encoding="utf-8"), table()))
 
 
 def table(folder: Path = RESULTS) -> str:
@@ -40,17 +43,17 @@ def table(folder: Path = RESULTS) -> str:
     return "\n".join([HEAD, *rows])
 
 
-def with_table(readme: str, rows: str) -> str:
-    """The README with this table between its two marks."""
-    before, begin, rest = readme.partition(BEGIN)
+def with_table(page: str, rows: str) -> str:
+    """The page with this table between its two marks."""
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"README.md must hold the lines {BEGIN} and {END}, but does not")
+        raise ValueError(f"{PAGE.name} must hold the lines {BEGIN} and {END}, but does not")
     return f"{before}{BEGIN}\n{rows}\n{END}{after}"
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[str]:
-    name = f"[{result['name']}](bench/results/{result['name']}.json)"
+    name = f"[{result['name']}](../bench/results/{result['name']}.json)"
     busy = ", on a busy machine" if (result.get("others") or 0.0) > BUSY else ""
     goals = {label: ratio for label, ratio in result["ratios"].items() if ratio["goal"] is not None}
     zeros = {label: ratio for label, ratio in goals.items() if ratio["goal"] == 0 and ratio["met"]}

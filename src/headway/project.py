@@ -46,7 +46,9 @@ class Project(Config):
     split: SplitConfig = SplitConfig()
     validation: ValidationConfig = ValidationConfig()
     prepare: PrepareConfig = PrepareConfig()
-    model: ModelChoice = parse_model(TargetTask.defaults["model"])
+    model: ModelChoice = Field(
+        parse_model(TargetTask.defaults["model"]), description="Which model by its name, and settings of its own."
+    )
     train: Recipe = Recipe()
     evaluate: EvaluateConfig = EvaluateConfig()
     recalibrate: Literal["none", "auto", "isotonic", "platt", "temperature"] = Field(

@@ -1,4 +1,4 @@
-"""The README's table says what the committed results say."""
+"""The table of goals says what the committed results say."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.goals import BENCHMARKS, table, with_table
+from bench.goals import BENCHMARKS, PAGE, table, with_table
 from bench.side_by_side import Ratio, write
-
-ROOT = Path(__file__).parents[2]
 
 
 def goals_of(folder: Path) -> list[str]:
@@ -24,9 +22,9 @@ def test_a_benchmark_without_a_result_says_so(tmp_path: Path) -> None:
     assert sum("not measured" in row for row in rows) == len(BENCHMARKS) - 1
 
 
-def test_the_readme_lists_every_goal_as_the_results_have_it() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert with_table(readme, table()) == readme, "bring it up to date: python -m bench.goals"
+def test_the_page_lists_every_goal_as_the_results_have_it() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_table(page, table()) == page, "bring it up to date: python -m bench.goals"
 
 
 def test_goals_missed_and_void_stand_beside_those_met(tmp_path: Path) -> None:
@@ -38,9 +36,9 @@ def test_goals_missed_and_void_stand_beside_those_met(tmp_path: Path) -> None:
     }
     write("loop", ratios, tmp_path, {"odd": Ratio(0.9, 0.8, 0.95)})
     assert goals_of(tmp_path) == [
-        "| [loop](bench/results/loop.json): fast | 0.3 | 0.2 [0.15, 0.25] | met |",
-        "| [loop](bench/results/loop.json): slow | 0.3 | 0.42 [0.38, 0.46] | **missed** |",
-        "| [loop](bench/results/loop.json): odd: ours | 0.3 | 0.2 [0.1, 0.25] | **void**: the anchor differs from itself |",
+        "| [loop](../bench/results/loop.json): fast | 0.3 | 0.2 [0.15, 0.25] | met |",
+        "| [loop](../bench/results/loop.json): slow | 0.3 | 0.42 [0.38, 0.46] | **missed** |",
+        "| [loop](../bench/results/loop.json): odd: ours | 0.3 | 0.2 [0.1, 0.25] | **void**: the anchor differs from itself |",
     ]
 
 
@@ -51,8 +49,8 @@ def test_counts_of_nothing_share_a_row_and_any_other_count_has_its_own(tmp_path:
         tmp_path,
     )
     assert goals_of(tmp_path) == [
-        "| [crowd](bench/results/crowd.json): 3 counts of what may go wrong | 0 | 0 | met |",
-        "| [crowd](bench/results/crowd.json): d | 0 | 0.5 | **missed** |",
+        "| [crowd](../bench/results/crowd.json): 3 counts of what may go wrong | 0 | 0 | met |",
+        "| [crowd](../bench/results/crowd.json): d | 0 | 0.5 | **missed** |",
     ]
 
 
@@ -63,6 +61,6 @@ def test_what_was_measured_on_a_busy_machine_says_so(tmp_path: Path) -> None:
     assert verdicts == ["met |", "met, on a busy machine |"]
 
 
-def test_a_readme_without_the_marks_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"README\.md must hold the lines"):
+def test_a_page_without_the_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"benchmarks\.md must hold the lines"):
         with_table("# Headway\n", "")

@@ -1,11 +1,10 @@
-"""Every command and program in the README works: run on one small project, or parsed where it serves or takes minutes."""
+"""Every command of the README's table, and every program of the documentation: run on one small project, or left out for a reason."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,20 @@ import pytest
 import yaml
 from prefect.settings import get_current_settings
 
-from bench.goals import BENCHMARKS
-from bench.samples import ROOT
 from headway.cli import commands as cli
-from headway.cli.arguments import parser
 from headway.project import load_project
 from headway.serve import faster
+from tests.support.pages import ROOT, commands, page
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-FENCED = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-INLINE = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
+HEADWAY = commands("headway", re.findall(r"^\| `([^`]+)` \|", page("README.md").text, re.MULTILINE))
+"""What the table of commands lists."""
+
 RUN = (
     "init",
     "check",
     "run",
+    "list",
+    "show",
     "score",
     "explain",
     "watch",
@@ -43,68 +42,23 @@ RUN = (
     "gc",
     "deploy",
 )
-PARSED = {
-    "seeds": "trains sixteen networks",
-    "sample": "needs a language model",
-    "serve": "a server",
-    "effect": "takes minutes",
-    "up": "a server",
-    "down": "needs headway up",
-    "sync": "names a run of the reader's own",
-    "resume": "names a run of the reader's own",
+ELSEWHERE = {
+    "seeds": "pipeline/test_seeds.py",
+    "sample": "pipeline/test_language_project.py",
+    "serve": "serve/test_http.py",
+    "effect": "flows/test_effect_flow.py",
+    "up": "flows/test_up.py",
+    "down": "server/test_restore.py",
+    "sync": "server/test_places.py",
+    "resume": "pipeline/test_resuming.py",
 }
+"""The tests of those that serve, take minutes, or need what this small project lacks."""
 
 
-def commands(name: str, texts: list[str]) -> list[str]:
-    """The lines that begin with a program's name, without what is said about them."""
-    lines = [line.partition("#")[0].strip() for text in texts for line in text.splitlines()]
-    return [line for line in lines if line.split()[:1] == [name]]
-
-
-SHELL = [text for language, text in FENCED if not language]
-HEADWAY, MENTIONED = commands("headway", SHELL), commands("headway", INLINE)
-
-
-@pytest.mark.parametrize("line", dict.fromkeys([*HEADWAY, *MENTIONED]))
-def test_the_command_line_knows_every_command(line: str) -> None:
-    words = shlex.split(line)[1:]
-    if line in MENTIONED and len(words) < 2:
-        assert {*words} <= {*cli.COMMANDS, "--help"}
-    else:
-        parser(cli.COMMANDS).parse_args(words)
-
-
-@pytest.mark.parametrize("line", ["headway runn adult", "headway run adult --resipe", "headway score"])
-def test_a_misspelt_command_would_be_noticed(line: str) -> None:
-    with pytest.raises(SystemExit):
-        parser(cli.COMMANDS).parse_args(shlex.split(line)[1:])
-
-
-def test_every_command_is_either_run_here_or_left_out_for_a_reason() -> None:
-    assert {line.split()[1] for line in HEADWAY} <= {*RUN, *PARSED}
-    assert set(cli.COMMANDS) >= {*RUN, *PARSED}
-
-
-def test_make_knows_every_target_and_every_benchmark() -> None:
-    lines = commands("make", [*SHELL, *INLINE])
-    assert len(lines) >= 4
-    for line in dict.fromkeys(lines):
-        subprocess.run([*shlex.split(line), "--dry-run"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    sentence = re.search(r"`make bench NAME=(\w+)` \(([^)]+)\)", README)
-    assert sentence is not None
-    named = {sentence[1], *re.findall(r"`(\w+)`", sentence[2])}
-    assert named == set(BENCHMARKS)
-
-
-def test_files_and_folders_that_are_named_are_there() -> None:
-    paths = [word for word in INLINE if re.fullmatch(r"(src|bench|conf|flows|docs|tests)/[\w/.-]*", word)]
-    assert len(paths) > 5
-    made_by_a_study = "conf/adult.recipe.yaml"
-    assert [path for path in paths if path != made_by_a_study and not (ROOT / path).exists()] == []
-    links = re.findall(r"\]\(((?!https?:)[^)#]+)", README)
-    assert [path for path in links if not (ROOT / path).exists()] == []
-    copied = commands("cp", re.split(r", |`", README.replace("\n", " ")))
-    assert [line for line in copied if not (ROOT / line.split()[1]).exists()] == []
+def test_every_command_is_in_the_table_and_run_here_or_by_another_test() -> None:
+    assert {line.split()[1] for line in HEADWAY} == set(cli.COMMANDS) == {*RUN, *ELSEWHERE}
+    for name, path in ELSEWHERE.items():
+        assert f'"{name}"' in (ROOT / "tests" / path).read_text(), name
 
 
 @pytest.fixture(scope="module")
@@ -165,12 +119,11 @@ def retrained(project: Path) -> Path:
 
 
 def test_the_commands_from_a_table_to_predictions_and_back_do_what_is_said(retrained: Path) -> None:
-    lines = the_lines("score", "explain", "watch", "rollback", "status", "doctor", "gc")
-    assert len(lines) == 7
+    lines = the_lines("list", "show", "score", "explain", "watch", "rollback", "status", "doctor", "gc", "deploy")
+    assert len(lines) == 10
     assert run_all(lines) == dict.fromkeys(lines, 0)
     for folder in ("scores", "reasons"):
         assert len(pd.read_parquet(next((retrained / folder).glob("new*.parquet")))) == 50
-    assert cli.main(["deploy"]) == 0
 
 
 def test_a_backup_is_restored_as_is_said(
@@ -186,7 +139,7 @@ def test_a_backup_is_restored_as_is_said(
 
 
 def test_the_programs_run(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = (text for language, text in FENCED if language == "python")
+    first, second = page("docs/models.md").code("python")
     frame = pd.read_csv(retrained / "flowers.csv").head(30)
     exec(adapted(first), {"frame": frame})
 
@@ -206,7 +159,7 @@ def test_the_programs_run(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_yaml_is_read(retrained: Path) -> None:
-    documents, text = (text for language, text in FENCED if language == "yaml")
+    (documents,), (text,) = page("docs/models.md").code("yaml"), page("docs/schedule.md").code("yaml")
     (retrained / "conf" / "pages.yaml").write_text(documents)
     pages = load_project("pages", retrained)
     assert (pages.model.name, pages.data.features, pages.data.keys) == ("gpt", {"body": "text"}, ("page",))

@@ -7,6 +7,7 @@ retraining    run, resume
 operating     up, status, down, backup, restore, doctor, gc, deploy
 overview      list, show, sample
 arguments     their options and help; examples: the explanations below them
+reference     docs/reference.md, from all of these
 aftermath     finishes what killed processes left, before a command
 """
 
