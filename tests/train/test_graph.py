@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from headway.run.directory import RunDirectory
 from headway.train import graph
@@ -20,6 +22,7 @@ from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
 from headway.train.schedule import rate
 from headway.train.step import Step
+from headway.train.table import TableWorkload
 from tests.train.killed import check_killed_ends_as_whole, weights
 from tests.train.pretended import PretendedCuda, Replayed, pretend
 
@@ -96,6 +99,32 @@ def test_a_captured_step_does_what_an_eager_one_does(monkeypatch: pytest.MonkeyP
     check_same(captured, eager)
 
 
+class Waits(TorchDispatchMode):
+    """Notes the operations whose result Python must wait for, were they on a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default or torch.Tag.dynamic_output_shape in func.tags:
+            self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "+".join(s) or "plain")
+def test_no_step_waits_for_what_the_device_computes(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
+    pretend(monkeypatch)
+    step = make(**settings, cuda_graphs=True)
+    steps(step, 2)  # the first makes the optimizer's state
+    with Waits() as waits:
+        steps(step, 1)
+    assert waits.names == []
+    with Waits() as waits:
+        step.take_loss()
+    assert waits.names == ["aten._local_scalar_dense.default"]
+
+
 def test_eager_steps_come_first_and_count(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch)
     step = make(cuda_graphs=True)
@@ -123,6 +152,26 @@ class HasNoMemory(PretendedCuda):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
+class RunsOutWithin(PretendedCuda):
+    """In the middle of the step that is captured: later layers have their gradients, and nothing has run."""
+
+    def capture(self, work: Callable[[], None]) -> Graph:
+        def full(_: Tensor) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+        network, random = PLANTED[0].network, torch.get_rng_state()
+        before = copy.deepcopy(network.state_dict())
+        hook = next(network.parameters()).register_hook(full)
+        try:
+            work()
+        finally:
+            assert any(weight.grad is not None for weight in network.parameters())
+            hook.remove()
+            network.load_state_dict(before)
+            torch.set_rng_state(random)
+        raise AssertionError("memory did not run out")
+
+
 class Forgetful(PretendedCuda):
     """A graph holds numbers that Python computed: here the learning rate, as where it is not on the device."""
 
@@ -144,6 +193,7 @@ PLANTED: list[Step] = []
     [
         (ReadsAValue, "the step cannot be captured: CUDA error: operation not permitted when stream is capturing"),
         (HasNoMemory, "the GPU has no memory for the graph"),
+        (RunsOutWithin, "the GPU has no memory for the graph"),
         (Forgetful, "its weights differ from an eager step's"),
     ],
 )
@@ -173,6 +223,59 @@ def test_without_memory_to_compare_the_graph_with_an_eager_step_it_is_not_used(m
     assert step.notices == [
         "steps are not replayed as a CUDA graph (train.cuda_graphs): the GPU has no memory for the graph"
     ]
+
+
+def test_where_memory_runs_out_before_the_capture_a_graph_holds_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        if len(target) > ROWS // 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return loss(outputs, target, smoothing)
+
+    pretend(monkeypatch)
+    results = []
+    for captured in (False, True):
+        step = make(cuda_graphs=captured)
+        step.loss = of
+        results.append(steps(step))
+        assert step.notices == ["out of memory: batches are computed in 2 parts of 8 from here on"]
+    assert step.graph is not None
+    assert step.graph.is_captured
+    check_same(*results)
+
+
+def test_a_replayed_step_that_gives_no_number_goes_back_and_a_new_graph_goes_on(
+    monkeypatch: pytest.MonkeyPatch, make_run: MakeRun
+) -> None:
+    """The weights are not numbers either, until those of the last checkpoint are back."""
+    captures, replays, is_lost = list[int](), [0], [False]
+
+    class Counted(PretendedCuda):
+        def capture(self, work: Callable[[], None]) -> Graph:
+            def replay() -> None:
+                replays[0] += 1
+                is_lost[0] = replays[0] == 60
+                work()
+                is_lost[0] = False
+
+            captures.append(replays[0])
+            return Replayed(replay)
+
+    plain = TableWorkload.loss
+
+    def lost_once(self: TableWorkload, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        value = plain(self, outputs, target, smoothing)
+        return value * float("nan") if is_lost[0] else value
+
+    pretend(monkeypatch, Counted)
+    monkeypatch.setattr(TableWorkload, "loss", lost_once)
+    run = make_run(train={"cuda_graphs": True, "record": False})
+    assert main(str(run.path)) == 0
+    (text,) = [event.fields["text"] for event in run.events() if event.kind == "warning"]
+    assert text.startswith("the loss was not finite by step ")
+    assert len(captures) == 2
+    assert captures[1] >= 60
+    assert run.result is not None
+    assert run.result.validation_loss < 0.7
 
 
 def test_a_loss_that_is_no_number_is_found_in_a_graph(monkeypatch: pytest.MonkeyPatch, make_run: MakeRun) -> None:

@@ -24,6 +24,8 @@ from headway.train.memory import held_by_others, is_out_of_memory
 from headway.train.optimizer import make_optimizer
 from headway.train.recipe import Recipe
 from headway.train.step import Step
+from headway.train.table import TableWorkload
+from tests.train.killed import weights
 from tests.train.test_engine import FP32, Named, batches
 
 MakeRun = Callable[..., RunDirectory]
@@ -220,6 +222,31 @@ def test_a_gpu_that_others_fill_while_training_means_parts_or_one_line_that_name
         "training must fit in memory, but not even one row does: other processes hold 61.2 of the GPU's 79.1 GiB; "
         "wait for them, or lower the model's size"
     )
+
+
+def test_a_training_whose_gpu_others_fill_meanwhile_ends_in_parts_and_says_who_holds_it(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, calls = TableWorkload.loss, [0]
+
+    def filled_later(self: TableWorkload, outputs: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        calls[0] += 1
+        if calls[0] > 60 and len(target) > 16:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return plain(self, outputs, target, smoothing)
+
+    whole, crowded = (make_run(train={"record": False, "precision": "fp32"}) for _ in range(2))
+    assert main(str(whole.path)) == 0
+    monkeypatch.setattr(step_module, "held_by_others", lambda device: "other processes hold 61.2 of the GPU's 79.1 GiB")
+    monkeypatch.setattr(TableWorkload, "loss", filled_later)
+    assert main(str(crowded.path)) == 0
+    texts = [event.fields["text"] for event in crowded.events() if event.kind == "warning"]
+    assert texts == [
+        "out of memory (other processes hold 61.2 of the GPU's 79.1 GiB): batches are computed in 2 parts of 16 from here on"
+    ]
+    a, b = weights(whole), weights(crowded)
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], atol=1e-3, rtol=1e-2, msg=name)
 
 
 def test_memory_that_runs_out_elsewhere_names_the_others_too(
