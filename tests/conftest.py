@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import shutil
+import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +50,32 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     for name in os.environ.keys() - before.keys() - {"PYTEST_CURRENT_TEST"}:
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def copied_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow makes its tables once for a process of tests: its migrations take 3 s of a core, and a copy of the file none.
+
+    Processes that tests start make theirs themselves.
+    """
+    store = sys.modules.get("headway.tracking.store")  # of the tests collected here; none of a model's needs it
+    if store is None:
+        yield
+        return
+    make = store._make_tables
+    empty = tmp_path_factory.mktemp("empty") / "mlflow.db"
+
+    def make_or_copy(path: Path) -> None:
+        if not empty.exists():
+            make(empty)
+        shutil.copy(empty, path)
+        with contextlib.closing(sqlite3.connect(path)) as database:  # MLflow takes the current folder, too
+            database.execute("UPDATE experiments SET artifact_location = ?", (f"{Path.cwd()}/mlruns/0",))
+            database.commit()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_make_tables", make_or_copy)
+        yield
 
 
 @pytest.fixture(scope="session")

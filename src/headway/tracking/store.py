@@ -195,13 +195,17 @@ def _make_elsewhere(path: Path) -> None:
     """Create the database in a working folder, and rename it when it is complete: MLflow creates its tables in many transactions, and
     does not complete a database of which some are missing."""
     with working_folder(path.parent, "mlflow") as folder:
-        partial = folder / path.name
-        uri = f"sqlite:///{partial}"
-        client_of(uri).search_experiments(max_results=1)
-        _forget(uri)
-        with contextlib.closing(sqlite3.connect(partial)) as database:
-            database.execute("PRAGMA journal_mode=WAL")
-        place_database(partial, path)
+        _make_tables(folder / path.name)
+        place_database(folder / path.name, path)
+
+
+def _make_tables(path: Path) -> None:
+    """Let MLflow create its tables, and its first experiment, in a new SQLite file."""
+    uri = f"sqlite:///{path}"
+    client_of(uri).search_experiments(max_results=1)
+    _forget(uri)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
 
 
 def _forget(uri: str) -> None:
