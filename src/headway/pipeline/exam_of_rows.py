@@ -192,9 +192,7 @@ class ExamOfRows(Exam):
         target = target_of(self.store, self.project.train.objective)
         tolerance = TOLERANCE.get((self.run.result or Result()).precision, 0.1)
         calibration = preparation_of(self.run.bundle).target.calibration
-        if (
-            calibration is not None
-        ):  # it may enlarge rounding: compared with what outputs within the tolerance of training's become
+        if calibration is not None:  # it may enlarge rounding: outputs within the tolerance of training's become these
             outputs = np.clip(bundle, *calibration.ends(np.load(self.run.predictions("test-raw")), tolerance))
         apart = target.learner.apart(target, bundle, outputs)
         if not apart <= tolerance:
