@@ -32,7 +32,7 @@ def _draft(root: Path, target: str, **columns: object) -> tuple[list[str], dict[
 def test_an_honest_column_that_decides_the_target_is_kept_and_asked_about_with_the_line_to_edit(tmp_path: Path) -> None:
     (question,), ignored = _draft(tmp_path, "y", length=X, z=OTHER, y=np.where(X > 0.4, "long", "short"))
     assert not ignored
-    assert question.startswith("question: is length known before y? Alone it tells y (AUC 1.0000). It is kept")
+    assert question.startswith("question: is length known before y? Alone it predicts y (AUC 1.0000). It is kept")
     number = int(question.partition("move line ")[2].split()[0])
     text = (tmp_path / "conf" / "rows.yaml").read_text()
     line = text.splitlines()[number - 1]
