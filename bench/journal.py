@@ -38,6 +38,8 @@ STEPS = 4000
 
 EPOCHS = 4
 PAIRS = 20
+SERVER_SECONDS = 600
+"""What a server may take to start: beside many other processes it takes minutes."""
 
 
 def main() -> None:
@@ -139,14 +141,14 @@ def _serve(root: Path, port: int) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     words += ["--backend-store-uri", f"sqlite:///{root}/mlflow.db", "--artifacts-destination", str(root / "artifacts")]
     child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=root)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + SERVER_SECONDS
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
                 return child
         except OSError:
             time.sleep(0.5)
-    raise TimeoutError("the MLflow server did not answer within 120 s")
+    raise TimeoutError(f"the MLflow server did not answer within {SERVER_SECONDS} s")
 
 
 def _history(run_id: str, port: int) -> Counter[int]:
