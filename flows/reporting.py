@@ -38,6 +38,7 @@ from headway.pipeline.validation import Validation
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter, markdown_table, shortened
 from headway.server.local import running
+from headway.tracking.contents import REPORT
 from headway.watch.result import WatchResult, page
 
 ARTIFACT_SECONDS = 2.0
@@ -211,9 +212,10 @@ def show_decision(project: str, decision: Decision, evaluation: Evaluation, run:
     parts = [f"# {project}: {verdict}", decision.reason, *evaluation.remarks, markdown_table(metric_rows(evaluation))]
     parts.append(f"{model}Files: `{run.path}`")
     address = mlflow_page(run)
+    parts.append(f"Report: `headway report {project} {run.path.name}`")
     if address:
         create_link_artifact(link=address, link_text="The run in MLflow", key=artifact_key(project, "mlflow"))
-        parts.append(f"[The run in MLflow]({address})")
+        parts.append(f"[The report of the run]({address}/artifacts/{REPORT}) · [The run in MLflow]({address})")
     page = "\n\n".join(part for part in parts if part)
     create_markdown_artifact(markdown=page, key=artifact_key(project, "decision"), description=verdict)
 
@@ -230,7 +232,10 @@ def show_effects(project: str, result: StudyResult, run: RunDirectory) -> None:
 
     parts = [f"# {project}: what each technique gains", result.summary, markdown_table(effects.table(result))]
     parts += [f"- not settled: {row.name}: {row.why}" for row in result.open]
-    parts.append(f"Report with pictures and every sample: `{run.path / 'effect.html'}`")
+    parts.append(f"Report with pictures and every sample: `headway report {project} {run.path.name}`")
+    address = mlflow_page(run)
+    if address:
+        parts.append(f"[The report of the study]({address}/artifacts/{REPORT})")
     page = "\n\n".join(parts)
     create_markdown_artifact(
         markdown=page, key=artifact_key(project, "effects"), description="what each technique gains"

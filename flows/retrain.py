@@ -34,7 +34,7 @@ from headway.evaluate.decision import Decision
 from headway.evaluate.result import Evaluation
 from headway.machine.interruption import undisturbed
 from headway.models import model_configs
-from headway.pipeline import runs, stages
+from headway.pipeline import page, runs, stages
 from headway.pipeline.incremental import up_to_date
 from headway.pipeline.resuming import STAGES, has_begun, prepare_again, remaining_stages, unfinished
 from headway.project import Project, load_project
@@ -210,7 +210,7 @@ def _stages(run: RunDirectory, root: Path, names: Sequence[str] = STAGES) -> Non
             problem = error
             raise
         finally:
-            _warn(report, runs.conclude(run, root, problem))
+            _warn(report, page.conclude(run, root, problem))
     if late:
         report.warn(f"{late[0]} after the decision, so the run was finished first")
 

@@ -31,6 +31,7 @@ RUN = (
     "run",
     "list",
     "show",
+    "report",
     "score",
     "explain",
     "watch",
@@ -119,8 +120,10 @@ def retrained(project: Path) -> Path:
 
 
 def test_the_commands_from_a_table_to_predictions_and_back_do_what_is_said(retrained: Path) -> None:
-    lines = the_lines("list", "show", "score", "explain", "watch", "rollback", "status", "doctor", "gc", "deploy")
-    assert len(lines) == 10
+    lines = the_lines(
+        "list", "show", "report", "score", "explain", "watch", "rollback", "status", "doctor", "gc", "deploy"
+    )
+    assert len(lines) == 11
     assert run_all(lines) == dict.fromkeys(lines, 0)
     for folder in ("scores", "reasons"):
         assert len(pd.read_parquet(next((retrained / folder).glob("new*.parquet")))) == 50

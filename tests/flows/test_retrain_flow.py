@@ -139,6 +139,7 @@ def test_validation_metrics_and_decision_become_artifacts(root: Path, pretended:
     assert "accepted" in results["flowers-validation"].data
     assert json.loads(results["flowers-metrics"].data)[0]["95 % interval"] == "0.8000–0.9500"
     assert "promoted: the first model" in results["flowers-decision"].data
+    assert "Report: `headway report flowers flowers-2" in results["flowers-decision"].data
     assert results["flowers-training"].data == 100.0
 
 

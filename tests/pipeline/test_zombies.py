@@ -30,6 +30,7 @@ def test_only_the_run_whose_process_was_killed_is_closed(root: Path, monkeypatch
     assert [run.path for run in lifetime.dead(root)] == [killed.path]
     assert zombies.close_dead(root) == [f"{killed.path.name}: its process was killed; closed as killed"]
     assert zombies.close_dead(root) == []
+    assert "The run was interrupted" in (killed.path / "report.html").read_text()
     status = {
         run.path: open_store(root).get_run(str(Tracking.read(run.path / "tracking.json").run_id)).info.status
         for run in (killed, going)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import subprocess
 import sys
 import warnings
@@ -267,9 +268,9 @@ def test_the_page_needs_no_network_and_shows_failures_first() -> None:
     stated = [Expectation.model_validate(c) for c in CASES[:2]]
     results = judge(stated, TABLE, "<adult>").results
     html = page("<adult>", [Entry(r.passed, r.severity, r.sentence, r.name) for r in results])
-    assert "http" not in html
+    assert not re.search("https?:", html)
     assert "<script" not in html
-    assert html.index('"failed"') < html.index('"passed"')
+    assert html.index(">failed<") < html.index(">passed<")
     assert "&lt;adult&gt;" in html
 
 
@@ -339,15 +340,15 @@ def test_bounds_that_great_expectations_reads_in_its_own_way_are_not_shared() ->
     assert ruling.varying_arguments("column_values_to_be_between", {"min_value": 2, "mostly": 0.9}) == {"min_value": 2}
 
 
-def test_a_page_of_many_rules_shows_every_failure_that_stops_and_counts_the_rest() -> None:
+def test_a_page_of_many_checks_shows_every_failure_that_stops_and_counts_the_rest() -> None:
     holding = [Entry(True, "stop", f"x{i} holds", "rule") for i in range(1500)]
     html = page("wide", [*holding, Entry(False, "stop", "x7 is broken", "rule")])
-    assert html.count("<tr><td") == 1000
+    assert html.count('<tr><th scope="row">') == 1000
     assert "x7 is broken" in html
-    assert "1,501 rules, 1 broken" in html
-    assert "and 501 that hold: validation.json has every rule" in html
+    assert "1,501 checks, 1 not passed" in html
+    assert "and 501 that passed: validation.json has every one" in html
     broken = page("wide", [*holding[:10], *[Entry(False, "warn", "a warning", "rule")] * 1200])
-    assert "and 200 that are broken and 10 that hold" in broken
+    assert "and 200 that did not pass and 10 that passed" in broken
     assert "and 0" not in page("narrow", holding[:10])
 
 

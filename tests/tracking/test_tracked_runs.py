@@ -52,6 +52,7 @@ def test_a_run_shows_its_parameters_data_metrics_files_and_end(run: RunDirectory
     Evaluation(earns_its_keep=standing, undefined=nothing).write(run.path / "evaluation.json")
     write_json(run.path / "decision.json", {"promoted": False, "reason": "not promoted: AUC .7 against .8; worse"})
     (run.path / "validation.html").write_text("<html></html>")
+    (run.path / "report.html").write_text("<html>ä</html>")
     assert tracking.conclude(run, tmp_path, "FINISHED", METRICS) is None
 
     client = tracking.open_store(tmp_path)
@@ -68,7 +69,11 @@ def test_a_run_shows_its_parameters_data_metrics_files_and_end(run: RunDirectory
     assert "4200" in note
     assert values.data.tags["mlflow.source.git.commit"] == "a" * 40
     assert [(i.dataset.name, i.dataset.digest) for i in values.inputs.dataset_inputs] == [("loans", "d" * 12)]
-    files = {entry.path for entry in client.list_artifacts(values.info.run_id)}
+    paths = [entry.path for entry in client.list_artifacts(values.info.run_id)]
+    assert paths[0] == "Report.html", "the first in MLflow's list"
+    assert Path(client.download_artifacts(values.info.run_id, paths[0])).read_text() == "<html>ä</html>"
+    assert f"(#/experiments/{values.info.experiment_id}/runs/{values.info.run_id}/artifacts/Report.html)" in note
+    files = {*paths}
     assert {"project.yaml", "run.json", "validation.html", "evaluation.json", "journal.jsonl"} <= files
     assert histories(tmp_path, values.info.run_id, "train/loss") == [(s, 1 / (s + 1)) for s in range(5)]
     assert all(math.isnan(value) for _, value in histories(tmp_path, values.info.run_id, "validation/loss"))

@@ -46,7 +46,7 @@ def test_each_variant_is_a_run_under_the_study_delivered_once(run: RunDirectory,
 
     assert parent.data.metrics["effect/time_to_target"] == 0.8
     assert "1 helps." in parent.data.tags["mlflow.note.content"]
-    assert "effect.html" in {entry.path for entry in client.list_artifacts(parent.info.run_id)}
+    assert "Report.html" in {entry.path for entry in client.list_artifacts(parent.info.run_id)}
     query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
     children = {r.info.run_name: r for r in client.search_runs([parent.info.experiment_id], query)}
     assert set(children) == {"baseline", "fused optimizer", "tf32", "stack", "stack with bf16", "recommended"}

@@ -6,6 +6,7 @@ studies       seeds, effect
 retraining    run, resume
 operating     up, status, down, backup, restore, doctor, gc, deploy
 overview      list, show, sample
+reports       report
 arguments     their options and help; examples: the explanations below them
 reference     docs/reference.md, from all of these
 aftermath     finishes what killed processes left, before a command

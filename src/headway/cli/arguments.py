@@ -49,6 +49,13 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     _project(show)
     show.add_argument("--all", action="store_true", help="every version, decision and run, not the newest ten of each")
     _json(show)
+    report = command(
+        "report", do["report"], "Open the report of a run: decision, metrics, pictures, data, cost.", examples.REPORT
+    )
+    _project(report)
+    text = "the run's folder, or its name in data/runs/ (default: the newest retraining or effect study)"
+    report.add_argument("run", nargs="?", metavar="RUN", help=text)
+    _json(report)
     _study(command, do)
     _use(command, do)
     sync = command(

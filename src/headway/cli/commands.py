@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from headway.cli import champions, operating, retraining, studies
+from headway.cli import champions, operating, reports, retraining, studies
 from headway.cli.arguments import Command, parser
 from headway.config import find_root
 from headway.errors import HeadwayError
@@ -191,6 +191,7 @@ COMMANDS: dict[str, Command] = {
     "init": _init,
     "list": _list,
     "show": _show,
+    "report": reports.report,
     "seeds": studies.seeds,
     "effect": studies.effect,
     "watch": champions.watch,

@@ -17,6 +17,11 @@ GC = """Always kept: everything that a registered version needs, running runs, t
 examples:
   headway gc
   headway gc loans adult --apply"""
+REPORT = """One self-contained page, made from the run's folder; no server and no network are needed.
+
+examples:
+  headway report loans
+  headway report loans loans-20300101-020000Z --json"""
 DOCTOR = """One line for each finding: where, what, and the repair. The exit code is 5 while something is left.
 Damaged files are renamed to NAME.damaged, and not read any more. Run it while nothing else runs here.
 

@@ -192,5 +192,8 @@ def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: floa
 def deliver(name: str, root: Path) -> str:
     """Send a run's folder to MLflow. Returns a line with its id. Raises ConfigError when there is no such run."""
     from headway import tracking
+    from headway.pipeline.page import page_warning
 
-    return f"sent to MLflow as run {tracking.sync(find_run(name, root), root)}"
+    run = find_run(name, root)
+    page_warning(run)
+    return f"sent to MLflow as run {tracking.sync(run, root)}"

@@ -6,6 +6,8 @@ interval. That is right: with hours or rows as units, a model that is worse by t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from headway.data.moments import Moments
@@ -25,6 +27,23 @@ def periods_of(moments: Moments) -> tuple[str, np.ndarray, str]:
         return "moment", codes, moments.note
     note = f"{moments.name} holds numbers, not dates, so blocks of consecutive ones are resampled"
     return "block", blocks_of(values, len(values)), note
+
+
+def ends_of_parts(values: np.ndarray, parts: np.ndarray, names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The first and the last moment of each part: days, or minutes where not all moments are midnight.
+
+    ``values`` (N,): the rows' moments; ``parts`` (N,): each row's part, an index into ``names``. None of plain numbers.
+    """
+    if values.dtype.kind != "M":
+        return {}
+    days = values.astype("datetime64[D]")
+    moments = days if (days == values).all() else values.astype("datetime64[m]")
+    own = {name: moments[parts == number] for number, name in enumerate(names)}
+    return {name: (_text(some.min()), _text(some.max())) for name, some in own.items() if len(some)}
+
+
+def _text(moment: np.datetime64) -> str:
+    return str(moment).replace("T", " ")
 
 
 def blocks_of(values: np.ndarray, rows: int) -> np.ndarray:

@@ -10,6 +10,6 @@ study        the order of measurements; sessions: within the budget; looks: how 
 findings     intervals and verdicts from the notebook; equality: of quality; cost: of a run
 stack        techniques together; confirmation: on fresh samples
 results      effect.json, the result of a study; conclusions makes it from the notebook
-report       the HTML report; pictures: as SVG; words: figures in words
+report       the HTML report; report_tables: its tables; pictures: as SVG; words: figures in words
 main         the process of a study
 """

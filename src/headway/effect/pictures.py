@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headway.effect.results import Effect, Row, StudyResult
-from headway.effect.words import UNKNOWN, is_known, ratio
+from headway.effect.words import UNKNOWN, is_known, ratio, shown_effect
 from headway.evaluate.style import BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, SOFT
 
 if TYPE_CHECKING:
@@ -25,11 +25,6 @@ COLOURS = {
 WIDTH = 8.6
 
 
-def shown_effect(row: Row) -> Effect | None:
-    """The ratio that a technique's verdict is based on: of the time to the target where it is known, otherwise of the step's."""
-    return row.to_target or row.time
-
-
 def forest(rows: Sequence[Row]) -> str | None:
     """Ratios of times with their intervals, the most helpful on top; None where nothing was measured."""
     effects = [(row, shown_effect(row)) for row in rows]
@@ -38,40 +33,60 @@ def forest(rows: Sequence[Row]) -> str | None:
         return None
     bars.sort(key=lambda pair: -pair[1].value)
     figure, axes = _figure(0.9 + 0.3 * len(bars))
-    ends = [_ends(effect) for _, effect in bars]
-    for y, ((row, effect), (low, high)) in enumerate(zip(bars, ends, strict=True)):
+    limits = axis_limits([effect for _, effect in bars])
+    for y, (row, effect) in enumerate(bars):
         colour = COLOURS.get(row.verdict, GREY)
+        low, high = drawn_ends(effect, limits)
         axes.plot([low, high], [y, y], color=colour, linewidth=2, solid_capstyle="round")
-        for end, limit, arrow in ((low, effect.low, "<"), (high, effect.high, ">")):
-            if end != limit:
-                axes.plot([end], [y], arrow, color=colour, markersize=6)
-        if is_known(effect) and low <= effect.value <= high:
+        if (effect.low or 0.0) < limits[0]:
+            axes.plot([low], [y], "<", color=colour, markersize=6, clip_on=False)
+        if effect.high is None or effect.high > limits[1]:
+            axes.plot([high], [y], ">", color=colour, markersize=6, clip_on=False)
+        if is_known(effect) and limits[0] <= effect.value <= limits[1]:
             axes.plot([effect.value], [y], "o", color=colour, markersize=5)
         text = f"{ratio(effect)}  {row.verdict}"
-        axes.annotate(text, (1.0, y), xycoords=("axes fraction", "data"), xytext=(8, 0), **_WORDS, color=colour)
+        axes.annotate(text, (1.0, y), xycoords=("axes fraction", "data"), xytext=(8, 0), **_WORDS, color=INK)
     axes.set_yticks(range(len(bars)), [row.name for row, _ in bars])
     axes.axvline(1.0, color=INK, linewidth=1)
     axes.set_xscale("log")
-    _ratio_ticks(axes, [low for low, _ in ends], [high for _, high in ends])
-    axes.set_xlabel("time with the technique over time without, 95 % interval (left of 1 is faster)")
+    _ratio_ticks(axes, *limits)
+    axes.set_xlabel("time with the technique over time without, 95 % interval; an arrow: it goes on")
     return _svg(figure)
 
 
+Limits = tuple[float, float]
+
+FURTHEST = 3.0
+"""The axis of effects ends at this ratio and at its inverse, whatever the effects are: the other ones must stay readable."""
+
 CLAMP = (0.1, 10.0)
-"""The part of an interval that is drawn; an arrow shows that it goes on."""
+"""The part of an interval of qualities against times that is drawn."""
 
 
-def _ends(effect: Effect) -> tuple[float, float]:
-    """The ends of an interval as they are drawn."""
+def axis_limits(effects: Sequence[Effect]) -> Limits:
+    """The ends of the axis: by the effects themselves, not by their intervals, of which a wide one would squeeze all others."""
+    inside = [min(max(_anchor(effect), 1 / FURTHEST), FURTHEST) for effect in effects]
+    return min(0.9, min(inside) / 1.15), max(1.1, max(inside) * 1.15)
+
+
+def _anchor(effect: Effect) -> float:
+    """What the axis must hold of an effect: its value, or its bound where only one is known."""
+    if is_known(effect):
+        return effect.value
+    bounds = [bound for bound in (effect.low, effect.high) if bound]
+    return bounds[0] if len(bounds) == 1 else 1.0
+
+
+def drawn_ends(effect: Effect, limits: Limits) -> Limits:
+    """The ends of an interval as they are drawn between ``limits``."""
     low, high = effect.low or 0.0, math.inf if effect.high is None else effect.high
-    return min(max(low, CLAMP[0]), CLAMP[1]), max(min(high, CLAMP[1]), CLAMP[0])
+    return min(max(low, limits[0]), limits[1]), max(min(high, limits[1]), limits[0])
 
 
 _WORDS: Mapping[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8.5, "annotation_clip": False}
 
 
-def _ratio_ticks(axes: Axes, lows: Sequence[float], highs: Sequence[float]) -> None:
-    low, high = min(0.9, *lows), max(1.1, *highs)
+def _ratio_ticks(axes: Axes, low: float, high: float) -> None:
     ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10) if low <= t <= high]
     if high / low > 6:
         ticks = [t for t in ticks if t in (0.1, 0.2, 0.5, 1, 2, 5, 10)]
@@ -119,16 +134,16 @@ def pareto(result: StudyResult) -> str | None:
     for name, time, quality, sooner, better in points:
         colour = BLUE if name == "recommended" else INK if name == "baseline" else GREY
         if sooner is not None:
-            axes.plot(_ends(sooner), [quality, quality], color=colour, linewidth=1)
+            axes.plot(drawn_ends(sooner, CLAMP), [quality, quality], color=colour, linewidth=1)
         if better is not None and better.low is not None and better.high is not None:
             axes.plot([time, time], [better.low, better.high], color=colour, linewidth=1)
         axes.plot([time], [quality], "o", color=colour, markersize=6)
-        axes.annotate(name, (time, quality), xytext=(7, 0), **_WORDS, color=colour)
+        axes.annotate(name, (time, quality), xytext=(7, 0), **_WORDS, color=INK)
     if result.margin:
         axes.axhspan(-result.margin, result.margin, color=GRID, alpha=0.5, zorder=0)
     axes.set_xscale("log")
-    ends = [_ends(sooner) if sooner else (1.0, 1.0) for _, _, _, sooner, _ in points]
-    _ratio_ticks(axes, [low for low, _ in ends], [high * 1.2 for _, high in ends])
+    ends = [drawn_ends(sooner, CLAMP) if sooner else (1.0, 1.0) for _, _, _, sooner, _ in points]
+    _ratio_ticks(axes, min(0.9, *(low for low, _ in ends)), max(1.1, *(high * 1.2 for _, high in ends)))
     axes.set_xlabel("time to the target quality, baseline = 1")
     axes.set_ylabel("quality, difference from the baseline")
     return _svg(figure)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from headway.effect.results import Confirmed, Effect, Reached, StudyResult, Surroundings
+from collections.abc import Sequence
+
+from headway.effect.results import Confirmed, Effect, Reached, Row, StudyResult, Surroundings
 
 UNCERTAIN = 10.0
 """A ratio whose interval's ends differ by more than this factor is too uncertain to show."""
@@ -56,6 +58,44 @@ def faster(effect: Effect) -> str:
     if effect.high:
         return f"at least {1 / effect.high:.2f} times as fast"
     return f"a speed that is {UNKNOWN}"
+
+
+VERDICTS = ("helps", "changes quality", "no measurable effect", "hurts", "not settled", "unsupported here")
+"""From the most useful to the least."""
+
+
+def headline(result: StudyResult) -> str:
+    """What the study came to, in one line: the gain of the recommended recipe, or that there is none."""
+    gain = result.recommended.to_target
+    if gain is None:
+        return "Nothing to change: plain PyTorch is recommended"
+    if is_known(gain):
+        times = 1 / gain.value
+        return f"{times:.{1 if times >= 1.5 else 2}f} times as fast at the same quality"
+    return f"{faster(gain)} at the same quality"
+
+
+def wins(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """Each technique that helps: its name, the gain as a speed, and the interval with what it costs in quality."""
+    return [
+        (row.name, *_win(row, effect))
+        for row in rows
+        if row.verdict == "helps" and (effect := shown_effect(row)) is not None
+    ]
+
+
+def shown_effect(row: Row) -> Effect | None:
+    """The ratio that a technique's verdict is based on: of the time to the target where it is known, else of the step's."""
+    return row.to_target or row.time
+
+
+def _win(row: Row, effect: Effect) -> tuple[str, str]:
+    text, _, ends = faster(effect).removesuffix(")").partition(" (")
+    what = {"step": "", "prediction": "a prediction", "seeds": "many networks at once", "run": "a whole run"}.get(
+        row.measure, ""
+    )
+    quality = "the same weights" if row.changes == "nothing" else "the same quality"
+    return text, ", ".join(filter(None, (ends, what, quality)))
 
 
 def target_counts(counts: Reached | None) -> str:

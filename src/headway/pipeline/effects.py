@@ -14,7 +14,7 @@ from headway.effect.contention import Contention, cores, load
 from headway.effect.report import summary, write_report
 from headway.effect.results import StudyResult
 from headway.effect.techniques import select
-from headway.effect.words import difference, faster, further, machine, ratio, target_counts
+from headway.effect.words import VERDICTS, difference, faster, further, machine, ratio, target_counts
 from headway.errors import ConfigError
 from headway.files.atomic import digest, read_or_empty, write_atomically
 from headway.machine.clock import moment
@@ -158,14 +158,11 @@ def write_recipe(path: Path, name: str, result: StudyResult) -> None:
     write_atomically(path, "\n".join(lines) + "\n" + yaml.safe_dump(values, sort_keys=False))
 
 
-ORDER = ("helps", "changes quality", "no measurable effect", "hurts", "not settled", "unsupported here")
-
-
 def table(result: StudyResult) -> list[dict[str, str]]:
     """The verdicts for people."""
     rows = []
     for row in sorted(
-        result.techniques, key=lambda row: (ORDER.index(row.verdict), 1 if row.time is None else row.time.value)
+        result.techniques, key=lambda row: (VERDICTS.index(row.verdict), 1 if row.time is None else row.time.value)
     ):
         rows.append(
             {

@@ -22,6 +22,7 @@ from headway.files.records import Record
 from headway.project import load_project, project_files
 from headway.run.directory import RunDirectory
 from headway.run.lifetime import lives
+from headway.run.report import size
 from headway.server.retention_config import RetentionConfig
 from headway.tracking.run_files import TrackedRun, tracked_runs
 
@@ -283,12 +284,3 @@ def line(collection: Collection) -> str:
         return f"freed {size(collection.bytes)}"
     again = "; nothing was changed: --apply removes them" if collection.items else ""
     return f"{size(collection.bytes)} would be freed{again}"
-
-
-def size(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

@@ -171,14 +171,17 @@ def conclude(run: RunDirectory, root: Path, error: BaseException | None = None) 
     """Send everything in the run directory to MLflow and close the run there. Returns a warning where it does not answer."""
     from headway import tracking
 
-    status = "FINISHED"
-    if error is not None:
-        status = "FAILED" if isinstance(error, Exception) else "KILLED"
-    warning = tracking.conclude(
-        run, root, status, tracking.final_metrics(run), None if error is None else str(error) or "interrupted"
-    )
+    status, problem = ending_of(error)
+    warning = tracking.conclude(run, root, status, tracking.final_metrics(run), problem)
     lifetime.release(run)  # after a kill before this line, the run is still to be closed
     return warning
+
+
+def ending_of(error: BaseException | None) -> tuple[str, str | None]:
+    """How a run ended, as MLflow calls it, and why if it did not finish."""
+    if error is None:
+        return "FINISHED", None
+    return "FAILED" if isinstance(error, Exception) else "KILLED", str(error) or "interrupted"
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,7 @@ def _next(summary: Summary) -> list[tuple[str, str]]:
         lines.append(
             ("model", f"models:/{decision.name}{'@champion' if decision.promoted else f'/{decision.version}'}")
         )
+    lines.append(("report", f"headway report {summary.project}"))
     lines.append(("files", str(summary.run.path)))
     lines.append(("look", f"headway show {summary.project}, or headway up for the two web pages"))
     return lines

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from headway.data.checks import (
@@ -15,12 +15,14 @@ from headway.data.checks import (
     check_shares,
     content_columns,
 )
+from headway.data.config import SPLITS
 from headway.data.continuation import Continuation
 from headway.data.documents import Examination as DocumentExamination
 from headway.data.documents import check_documents
 from headway.data.file_profiles import FileProfiles
 from headway.data.measure import Metrics
 from headway.data.passes import run
+from headway.data.periods import ends_of_parts
 from headway.data.profile import Profile, Profiler, kinds_of
 from headway.data.sample import Sample, sample_rows
 from headway.data.source import Table
@@ -38,11 +40,12 @@ from headway.run.report import Reporter
 
 @dataclass(frozen=True)
 class Source(Record):
-    """data.json: which rows, or documents, were validated."""
+    """data.json: which rows, or documents, were validated. ``periods``: the first and the last moment of each part, of a split by dates."""
 
     digest: str
     rows: int
     files: tuple[str, ...]
+    periods: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Examination:
     findings: tuple[Finding, ...]
     verdict: quality.Verdict
     documents: DocumentExamination | None = None
+    periods: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[str]:
@@ -104,16 +108,16 @@ class Examination:
         return f"{number:,} document{'s' if number != 1 else ''}, {size / 1e6:,.1f} MB of text{suffix}"
 
     def page(self) -> str:
-        """The rules and the other findings, as a page that needs no network."""
+        """The expectations and the other findings, as a page that needs no network."""
         findings = [Entry(False, f.severity, f.text, f.column or "rows") for f in self.findings]
-        rules = [Entry(r.passed, r.severity, r.sentence, r.name) for r in self.verdict.results]
-        return page(f"Validation of {self.project}", [*findings, *rules])
+        verdicts = [Entry(r.passed, r.severity, r.sentence, r.name) for r in self.verdict.results]
+        return page(f"Validation of {self.project}", [*findings, *verdicts])
 
     @property
     def validation(self) -> Validation:
         """The content of validation.json."""
         files = tuple(PurePath(file).name for file in self.table.files)
-        source = Source(self.table.digest, self.profile.rows, files)
+        source = Source(self.table.digest, self.profile.rows, files, self.periods)
         size = None if self.documents is None else self.documents.bytes
         return Validation(self.summary, tuple(self.failures), tuple(self.warnings), source, self.verdict, size)
 
@@ -139,17 +143,19 @@ def examine(project: Project, table: Table, report: Reporter, root: Path | None 
         profile = _examine_new(table, root, growing, rows)
         count = profile.rows
     findings, documents = check_columns(profile, table, project.data, project.task), None
+    periods: Mapping[str, tuple[str, str]] = {}
     if not any(f.severity == "stop" for f in findings):
         report.progress(0.5, "looking for leaks and overlap")
         if rows is not None:
             findings += rows.findings()
+            periods = rows.periods()
         else:
             characters = project.prepare.tokens.tokenizer == "characters"
             documents = check_documents(documents_of(project, table), project.validation, characters)
             findings += documents.findings
     report.progress(0.8, "judging the expectations")
     verdict = judgement.verdict(count, project.name)
-    return Examination(project.name, table, profile, tuple(findings), verdict, documents)
+    return Examination(project.name, table, profile, tuple(findings), verdict, documents, periods)
 
 
 def _examine_new(table: Table, root: Path, growing: Sequence[Metrics | Sample], rows: _RowPasses | None) -> Profile:
@@ -206,3 +212,9 @@ class _RowPasses:
         if not division.equal_rows_stay_together:
             findings += check_overlap(table, division.parts, project.validation, self.hashes.of(1))
         return findings + check_shares(division) + check_classes(division, target.classes, values)
+
+    def periods(self) -> Mapping[str, tuple[str, str]]:
+        """The first and the last moment of each part, after `findings`; none of a split that does not go by dates."""
+        if self._project.split.by != "time":
+            return {}
+        return ends_of_parts(self._division.moments.values, self._division.parts, SPLITS)

@@ -41,6 +41,7 @@ def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
     """The line about a dead run, and whether it is settled."""
     from headway import tracking
     from headway.pipeline import runs
+    from headway.pipeline.page import page_warning
     from headway.tracking.condition import find_again
     from headway.tracking.record import read_tracking
 
@@ -56,6 +57,8 @@ def _close(run: RunDirectory, root: Path, problem: str) -> tuple[str, bool]:
     has_end = record.ending is not None
     # A run with a known end had not sent all of it.
     status, why = ("FINISHED", None) if is_done(run) else ("KILLED", problem)
+    if not has_end:
+        page_warning(run, why or "", status)
     warning = _deliver(run, root) if has_end else tracking.conclude(run, root, status, tracking.final_metrics(run), why)
     if warning is not None:
         return warning, False

@@ -61,6 +61,15 @@ def number(value: float | None) -> str:
     return f"{value:.4f}" if size < 10 else f"{value:.2f}" if size < 10_000 else f"{value:,.0f}"
 
 
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
 def markdown_table(rows: list[dict[str, str]]) -> str:
     """The same rows for a web page."""
     if not rows:

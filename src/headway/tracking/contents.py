@@ -26,6 +26,9 @@ NUMBER_TAG = "headway.number"
 
 # More metric keys make MLflow's comparison of runs slow; system metrics and the curves come on top.
 MOST_METRICS = 100
+REPORTS = ("report.html", "effect.html")
+REPORT = "Report.html"
+"""The report of a retraining, report.html, or of a study, effect.html: MLflow lists files in the order of ASCII, capitals first."""
 FILES = (
     "data.json",
     "profile.json",
@@ -41,7 +44,6 @@ FILES = (
     "rehearsal/samples.txt",
     "tuned.json",
     "seeds.json",
-    "effect.html",
     "effect.json",
     "effect.jsonl",
     "watch.json",
@@ -103,8 +105,8 @@ def prefect_tags(run: RunDirectory) -> dict[str, str]:
     return {key: str(value) for key, value in tags.items() if value}
 
 
-def note_of(run: RunDirectory, ending: Ending | None) -> str:
-    """Markdown at the top of the run's page: its description, its results, the link to Prefect."""
+def note_of(run: RunDirectory, ending: Ending | None, page: str) -> str:
+    """Markdown at the top of the run's ``page`` in MLflow: its description, its results, the links to its report and to Prefect."""
     evaluation = Evaluation.read_if_whole(run.path / "evaluation.json") or Evaluation()
     decision = Decision.read_if_whole(run.path / "decision.json")
     lines = [read_or_empty(run.path / "run.json").get("project", {}).get("description", ""), *evaluation.remarks]
@@ -115,6 +117,8 @@ def note_of(run: RunDirectory, ending: Ending | None) -> str:
     if ending and ending.problem:
         lines.append(f"**{ending.status.lower()}**: {ending.problem}")
     tags = prefect_tags(run)
+    if any((run.path / name).exists() for name in REPORTS):
+        lines.append(f"[Report]({page}/artifacts/{REPORT})")
     if "prefect.url" in tags:
         lines.append(f"[Prefect run]({tags['prefect.url']})")
     return "\n\n".join(line for line in lines if line)
@@ -175,6 +179,9 @@ def final_metrics(run: RunDirectory) -> dict[str, float]:
 def deliver_artifacts(client: MlflowClient, run: RunDirectory, run_id: str) -> list[str]:
     """Copy the run's files into MLflow; copied again, a file replaces itself. Returns the damaged files, which are not copied."""
     damaged = []
+    for name in REPORTS:
+        if (run.path / name).exists():
+            client.log_text(run_id, (run.path / name).read_text(encoding="utf-8"), REPORT)
     for name in FILES:
         path = run.path / name
         if not path.exists():

@@ -201,7 +201,8 @@ def _deliver(run: RunDirectory, root: Path) -> str:
     assert tracking.experiment_id is not None
     deliver_variants(client, run, run_id, tracking.experiment_id)
     ending = tracking.ending
-    tags = {**prefect_tags(run), "mlflow.note.content": note_of(run, ending)}
+    page = f"#/experiments/{tracking.experiment_id}/runs/{run_id}"
+    tags = {**prefect_tags(run), "mlflow.note.content": note_of(run, ending, page)}
     if damaged:
         tags["damaged"] = f"{', '.join(damaged)} of {run.path.name}; headway doctor"[:5000]
     if ending is None:  # still running: its process will conclude it

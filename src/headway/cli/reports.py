@@ -1,0 +1,33 @@
+"""The command `headway report`: makes a run's report and opens it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import webbrowser
+from pathlib import Path
+
+from headway.config import find_root
+
+
+def report(options: argparse.Namespace) -> int:
+    """Print the report's path, and open it in a browser where there is a screen; with --json, only print."""
+    from headway.pipeline.reports import report_of
+
+    result = report_of(options.project, find_root(), options.run)
+    if options.json:
+        print(json.dumps(result.to_json()))
+        return 0
+    print(result.report, flush=True)
+    if has_screen():
+        with contextlib.suppress(webbrowser.Error, OSError):
+            webbrowser.open(Path(result.report).as_uri())
+    return 0
+
+
+def has_screen() -> bool:
+    """Whether a browser could be seen: without a screen, a browser of texts would take the terminal."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
