@@ -42,7 +42,7 @@ def drawn_evaluation(kind: str, folder: Path | None = None, champion: bool = Fal
         predictions = {name: _probabilities(rng, target, len(classes), size) for name, size in strengths.items()}
         predictions["trivial"] = np.full((ROWS, len(classes)), 1 / len(classes))
     others = predictions.pop("champion")
-    shown = {name: predictions[name] for name in ("model", *names)}
+    compared = {name: predictions[name] for name in ("model", *names)}
     rooms = np.array(["kitchen", "bath", "hall"])[rng.integers(0, 3, ROWS)]
     units = Units("row", ROWS)
     task = "regression" if kind == "regression" else "classification"
@@ -51,7 +51,7 @@ def drawn_evaluation(kind: str, folder: Path | None = None, champion: bool = Fal
         GateConfig(),
         classes,
         target,
-        shown,
+        compared,
         units=units,
         seconds=dict.fromkeys(names, 1.5),
         slice_values={"room": rooms},
@@ -71,7 +71,7 @@ def drawn_evaluation(kind: str, folder: Path | None = None, champion: bool = Fal
     )
     if folder is not None:
         curve = [(step, {"train/loss": 1 / (step + 1), "validation/loss": 1.1 / (step + 1)}) for step in range(40)]
-        draw(folder, classes, target, shown, evaluation, curve)
+        draw(folder, classes, target, compared, evaluation, curve)
     return evaluation
 
 
