@@ -8,7 +8,10 @@
     const name = `${e.tagName} ${e.className}: ${e.textContent.trim().slice(0, 40)}`;
     const style = getComputedStyle(e), box = e.getBoundingClientRect();
     const isWide = style.display !== "inline" && e.clientWidth && e.scrollWidth > e.clientWidth + 1;
-    if (style.textOverflow === "ellipsis" || style.overflowX === "hidden") lines.push(`${name} hides its end`);
+    if (e.tagName === "svg") {
+      const isInside = ({ left, right, top, bottom }) => left > box.left - 1 && right < box.right + 1 && top > box.top - 1 && bottom < box.bottom + 1;
+      for (const text of e.querySelectorAll("text")) if (!isInside(text.getBoundingClientRect())) lines.push(`${text.textContent} leaves its picture`);
+    } else if (style.textOverflow === "ellipsis" || style.overflowX === "hidden") lines.push(`${name} hides its end`);
     if (isWide && !scrolls(e)) lines.push(`${name} is wider than its place`);
     if (isWide && scrolls(e) && e.tabIndex !== 0) lines.push(`${name} scrolls without the keyboard`);
     let inside = e;

@@ -31,7 +31,7 @@ CUT, FAINT = (Path(__file__).with_name(name).read_text() for name in ("cut.js", 
 FOCUS = "() => document.activeElement === document.body ? null : document.activeElement.dataset.place"
 PLACES = """
 () => {
-  const all = [...document.querySelectorAll("a[href], summary, [tabindex='0']")].filter((e) => e.getClientRects().length);
+  const all = [...document.querySelectorAll("a[href], summary, [tabindex='0']")].filter((e) => e.checkVisibility());
   all.forEach((e, n) => { e.dataset.place = String(n); });
   return all.length;
 }
@@ -87,6 +87,7 @@ def _unfold(page: Page) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_cut_or_faint_or_fetched(name: str, files: dict[str, Path], page: Page, tmp_path: Path) -> None:
+    page.set_default_timeout(120_000)
     messages, requests = _listen(page)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
