@@ -16,6 +16,8 @@ import pytest
 from headway.machine.cores import spin_briefly
 
 TESTS = itertools.count()
+TESTS_FOLDER = Path(__file__).parent
+LONG_ROOMS = {"doctor", "flows", "pipeline", "serve", "server", "tracking", "train", "watch"}
 
 spin_briefly()  # before any library is loaded: tests run beside other processes
 
@@ -23,7 +25,14 @@ spin_briefly()  # before any library is loaded: tests run beside other processes
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first: files are dealt to processes in this order, and none waits at the end for one that began last."""
     _skip_without_gpu(items)
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None and item.get_closest_marker("browser") is None)
+    items.sort(key=_shortness)
+
+
+def _shortness(item: pytest.Item) -> int:
+    """Marked ones first, then those of rooms that start servers or retrain as a whole, of which one file may take minutes."""
+    if item.get_closest_marker("slow") or item.get_closest_marker("browser"):
+        return 0
+    return 1 if LONG_ROOMS & set(item.path.relative_to(TESTS_FOLDER).parts) else 2
 
 
 def _skip_without_gpu(items: list[pytest.Item]) -> None:

@@ -37,7 +37,7 @@ def many(run: RunDirectory, variants: list[Variant]) -> ManyTraining:
 
 def test_each_seed_ends_as_its_own_run(make_run: MakeRun) -> None:
     settings = {"epochs": 8, "patience": 3, "schedule": "cosine", "precision": "fp32"}
-    training = many(make_run(model=MLP, train=settings), [Variant(seed, 0.01, 0.0003) for seed in range(5)])
+    training = many(make_run(model=MLP, train=settings), [Variant(seed, 0.01, 0.0003) for seed in range(3)])
     predicted = list(training.predictions("test"))
     for seed, fitted in enumerate(training.fitted):
         alone = make_run(model=MLP, train={**settings, "seed": seed})
