@@ -28,16 +28,16 @@ from headway.effect.results import StudyResult
 from headway.errors import HeadwayError
 from headway.evaluate.decision import Decision
 from headway.evaluate.result import Evaluation
-from headway.files.atomic import read_or_empty, write_json
+from headway.files.atomic import write_json
 from headway.files.disk import disk_error
 from headway.machine.clock import moment
 from headway.machine.processes import die_with_parent
-from headway.pipeline.tables import class_rows, importance_rows, metric_rows, slice_rows
+from headway.pipeline.tables import DECIDES, class_rows, importance_rows, metric_rows, slice_rows
 from headway.pipeline.terminal import Terminal
 from headway.pipeline.validation import Validation
 from headway.run.directory import RunDirectory
 from headway.run.report import Reporter, markdown_table, shortened
-from headway.server.local import running
+from headway.server.addresses import mlflow_page
 from headway.tracking.contents import REPORT
 from headway.watch.result import WatchResult, page
 
@@ -156,20 +156,6 @@ def note_flow(run: RunDirectory) -> None:
     write_json(run.path / "flow.json", {"flow_run_id": flow_run.id, "url": url})
 
 
-def mlflow_page(run: RunDirectory) -> str | None:
-    """The run's page in MLflow; None when MLflow did not answer, or no server shows its store.
-
-    A run writes to the project's own store directly, and the `headway up` of this folder shows that store.
-    """
-    tracking = read_or_empty(run.path / "tracking.json")
-    if tracking.get("ui"):
-        return str(tracking["ui"])
-    servers = None if os.environ.get("MLFLOW_TRACKING_URI") else running(find_root())
-    if servers is None or not tracking.get("run_id"):
-        return None
-    return f"{servers.mlflow}/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
-
-
 def show_validation(project: str, validation: Validation | None, problem: str | None = None) -> None:
     """The findings of the validation, as a page."""
     lines = [f"# {project}: data {'refused' if problem else 'accepted'}"]
@@ -189,7 +175,7 @@ def show_metrics(project: str, evaluation: Evaluation) -> None:
     """Metrics with intervals beside champion and baselines, as a table."""
     rows = metric_rows(evaluation)
     if rows:
-        text = ". ".join(evaluation.remarks)
+        text = ". ".join([*evaluation.remarks, DECIDES])
         create_table_artifact(table=rows, key=artifact_key(project, "metrics"), description=text)
     classes = class_rows(evaluation)
     if classes:
@@ -209,9 +195,10 @@ def show_decision(project: str, decision: Decision, evaluation: Evaluation, run:
     """The decision with its reason, and the files; the run's page in MLflow also as a link artifact."""
     verdict = "promoted to champion" if decision.promoted else "not promoted"
     model = f"Model `{decision.name}` version {decision.version}. " if decision.version is not None else ""
-    parts = [f"# {project}: {verdict}", decision.reason, *evaluation.remarks, markdown_table(metric_rows(evaluation))]
+    table = markdown_table(metric_rows(evaluation))
+    parts = [f"# {project}: {verdict}", decision.reason, *evaluation.remarks, table, f"\\{DECIDES}" if table else ""]
     parts.append(f"{model}Files: `{run.path}`")
-    address = mlflow_page(run)
+    address = mlflow_page(run.path, find_root())
     parts.append(f"Report: `headway report {project} {run.path.name}`")
     if address:
         create_link_artifact(link=address, link_text="The run in MLflow", key=artifact_key(project, "mlflow"))

@@ -51,7 +51,7 @@ Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp8"]
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="validate")
 def validate(run: Path, root: Path) -> Any:
-    """Profile the rows and judge them. Nothing is trained on data that breaks a rule."""
+    """Profile the rows and judge them. Nothing is trained on data that fails an expectation."""
 
     def work(directory: RunDirectory, report: Both) -> None:
         try:

@@ -16,7 +16,7 @@ class ConfigError(HeadwayError):
 
 
 class DataError(HeadwayError):
-    """The data cannot be read, or breaks a rule that the project states."""
+    """The data cannot be read, or does not meet an expectation of the project."""
 
     exit_code = 3
 

@@ -306,7 +306,7 @@ def test_a_champion_that_cannot_be_compared_stays_and_the_reason_names_the_way_o
     decision = stays("auc", "3", "its classes are a, b, but the candidate's are a, b, c")
     assert (decision.promoted, decision.difference, decision.low) == (False, None, None)
     assert decision.reason.startswith(
-        "not promoted: version 3 is in charge and cannot be compared: its classes are a, b, but the candidate's are a, b, c; "
+        "not promoted: the champion, version 3, cannot be compared: its classes are a, b, but the candidate's are a, b, c; "
     )
     assert "--replace-champion" in decision.reason
 

@@ -56,7 +56,7 @@ def test_a_run_that_was_paused_does_not_replace_a_better_champion_promoted_meanw
     assert "against version 1's" in decision.reason
     assert (decision.high or 0) < 0
     assert reporter.warnings == [
-        "when this model was evaluated, no version was in charge, and version 1 is now: compared again"
+        "when this model was evaluated, no version was champion, and version 1 is now: compared again"
     ]
     evaluation = read_json(paused.path / "evaluation.json")
     assert (evaluation["in_charge"], evaluation["champion"]["version"]) == ("1", "1")
@@ -87,7 +87,7 @@ def test_a_champion_of_another_target_is_not_replaced_unless_a_person_says_so(ra
     assert len(str(error.value).splitlines()) == 1
     runs.conclude(run, racing, error.value)
     allowance = evaluated(racing, "german-credit", more={"replace_champion": True})
-    assert "is in charge and cannot be compared" in read_json(allowance.path / "evaluation.json")["rival"]
+    assert ", cannot be compared: " in read_json(allowance.path / "evaluation.json")["rival"]
     refusal = stages.register(allowance, racing, Silent())
     assert refusal.promoted, refusal.reason
     assert "judged as a first model" in refusal.reason
@@ -109,7 +109,7 @@ def test_a_champion_without_its_files_stays_where_nothing_else_can_be_compared_w
     run = evaluated(racing, "german-credit")
     decision = stages.register(run, racing, Silent())
     assert not decision.promoted
-    assert decision.reason.startswith("not promoted: version 3 is in charge and cannot be compared: ")
+    assert decision.reason.startswith("not promoted: the champion, version 3, cannot be compared: ")
     shutil.move(champion.bundle.with_name("elsewhere"), champion.bundle)
     assert tracking.version_of(racing, "german-credit").version == "3"
 
@@ -128,7 +128,7 @@ def test_beside_a_damaged_champion_the_version_before_it_is_compared_with(racing
     decision = stages.register(again, racing, Silent())
     assert decision.promoted, decision.reason
     assert "against version 3's" in decision.reason
-    assert f"version {fifth.version} is in charge and cannot be compared: " in decision.reason
+    assert f"the champion, version {fifth.version}, cannot be compared: " in decision.reason
     assert decision.reason.endswith("; compared with version 3, the newest whole one before")
     last = tracking.history(racing, "german-credit")[-1]
     assert (last.kind, last.before, last.after) == ("promotion", fifth.version, decision.version)

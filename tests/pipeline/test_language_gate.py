@@ -40,7 +40,7 @@ def test_a_run_that_was_paused_meets_the_champion_promoted_meanwhile_on_the_same
     assert "against version 2's" in decision.reason
     assert (decision.high or 0) < 0
     assert reporter.warnings == [
-        "when this model was evaluated, no version was in charge, and version 2 is now: compared again"
+        "when this model was evaluated, no version was champion, and version 2 is now: compared again"
     ]
     evaluation = read_json(letters.worse.path / "evaluation.json")
     assert (evaluation["in_charge"], evaluation["champion"]["version"]) == ("2", "2")
@@ -54,7 +54,7 @@ def test_a_champion_that_went_since_the_evaluation_is_not_the_one_compared_with(
     reporter = WarningsReporter()
     decision = stages.register(letters.worse, letters.root, reporter)
     assert reporter.warnings == [
-        "when this model was evaluated, version 2 was in charge, and version 1 is now: compared again"
+        "when this model was evaluated, version 2 was champion, and version 1 is now: compared again"
     ]
     assert not decision.promoted
     assert "against version 1's" in decision.reason
@@ -71,7 +71,7 @@ def test_beside_a_damaged_champion_a_worse_model_meets_the_version_before_and_st
     assert not decision.promoted
     assert decision.reason.startswith("not promoted: bits a byte ")
     assert "against version 1's" in decision.reason
-    assert re.search(f"version 2 is in charge and cannot be compared: .*{text}", decision.reason)
+    assert re.search(f"the champion, version 2, cannot be compared: .*{text}", decision.reason)
     assert decision.reason.endswith("; compared with version 1, the newest whole one before")
     assert len(decision.reason.splitlines()) == 1
     assert letters.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}
@@ -82,7 +82,7 @@ def test_a_model_as_good_as_the_version_before_takes_the_place_of_a_damaged_cham
     as_good, reporter = repeated(letters.good, letters.root, "little-third"), WarningsReporter()
     stages.evaluate(as_good, letters.root, reporter)
     (line,) = reporter.warnings
-    assert line.startswith("version 2 is in charge and cannot be compared: ")
+    assert line.startswith("the champion, version 2, cannot be compared: ")
     assert line.endswith("; compared with version 1, the newest whole one before")
     decision = stages.register(as_good, letters.root, Silent())
     assert (decision.promoted, decision.difference) == (True, 0.0)
@@ -94,7 +94,7 @@ def test_where_every_version_is_damaged_the_champion_stays_until_a_person_wants_
     for version in ("2", "1"):
         flip(letters.bundle(version) / WEIGHTS)
     decision = stages.register(letters.worse, letters.root, Silent())
-    assert decision.reason.startswith("not promoted: version 2 is in charge and cannot be compared: ")
+    assert decision.reason.startswith("not promoted: the champion, version 2, cannot be compared: ")
     assert decision.reason.endswith(
         "; with --replace-champion the new model is judged as a first one and takes its place"
     )

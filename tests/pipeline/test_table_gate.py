@@ -75,7 +75,7 @@ def test_beside_a_damaged_champion_a_worse_model_meets_the_version_before_and_st
     damage, text = DAMAGES[name]
     damage(rows.bundle("2"))
     decision, (warning,) = judged(rows.root, rows.worse)
-    assert re.search(f"^version 2 is in charge and cannot be compared: .*{text}", warning)
+    assert re.search(f"^the champion, version 2, cannot be compared: .*{text}", warning)
     assert warning.endswith("; compared with version 1, the newest whole one before")
     assert decision.reason.startswith("not promoted: AUC ")
     assert "against version 1's" in decision.reason
@@ -88,7 +88,7 @@ def test_where_every_version_is_damaged_the_champion_stays_until_a_person_wants_
     for version in ("2", "1"):
         flip(rows.bundle(version) / WEIGHTS)
     decision, _ = judged(rows.root, rows.worse)
-    assert decision.reason.startswith("not promoted: version 2 is in charge and cannot be compared: ")
+    assert decision.reason.startswith("not promoted: the champion, version 2, cannot be compared: ")
     assert rows.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}
     replacement = repeated(rows.worse, rows.root, "rows-wanted")
     write_json(replacement.path / "run.json", {**replacement.plan, "replace_champion": True})
@@ -138,7 +138,7 @@ def test_a_champion_with_a_column_that_the_data_lost_stays_and_the_line_names_it
     write_features(rows.root, {"a": "numeric", "c": "categorical"})
     decision, _ = judged(rows.root, trained(rows.root, "rows"))
     assert decision.reason == (
-        "not promoted: version 2 is in charge and cannot be compared: it reads the column b, which the data no longer has; "
+        "not promoted: the champion, version 2, cannot be compared: it reads the column b, which the data no longer has; "
         "with --replace-champion the new model is judged as a first one and takes its place"
     )
     assert rows.aliases()["2"] == ["champion"]

@@ -357,7 +357,7 @@ def test_many_broken_rules_are_some_lines_and_how_many_more_there_are() -> None:
     with pytest.raises(DataError) as raised:
         tell(Silent(), [], failures, "")
     lines = str(raised.value).splitlines()
-    assert lines == [*failures[:50], "and 19,950 more broken rules; validation.json has all"]
+    assert lines == [*failures[:50], "and 19,950 more failures; validation.json has all"]
     with pytest.raises(DataError) as raised:
         tell(Silent(), [], failures[:50], "")
     assert str(raised.value).splitlines() == failures[:50]

@@ -87,8 +87,8 @@ def test_show_prints_and_gives_as_json_every_decision(run: RunDirectory, tmp_pat
     tracking.rollback(tmp_path, "loans", reason="complaints")
     overview = project("loans", tmp_path)
     assert [row["why"] for row in overview.decision_rows()] == ["complaints", "better", "the first model"]
-    assert [row["in charge"] for row in overview.decision_rows()] == ["2 → 1", "1 → 2", "none → 1"]
-    assert "champion: version 1, in charge since" in overview.lines[1]
+    assert [row["champion"] for row in overview.decision_rows()] == ["2 → 1", "1 → 2", "none → 1"]
+    assert "champion: version 1, since" in overview.lines[1]
     plain = json.loads(json.dumps(overview.to_json(), default=str))
     assert [DecisionRecord.from_json(d).kind for d in plain["decisions"]] == ["rollback", "promotion", "first"]
     assert all(d["when"].endswith("Z") for d in plain["decisions"])

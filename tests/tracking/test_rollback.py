@@ -22,7 +22,7 @@ def test_the_previous_champion_is_back_with_the_reason_on_both(run: RunDirectory
     first = registered(run, tmp_path)
     decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
     before = rows(tmp_path)
-    for to, fault in (("", "previous champion"), ("99", "'99' is not one"), (first, "in charge already")):
+    for to, fault in (("", "previous champion"), ("99", "'99' is not one"), (first, "is the champion")):
         with pytest.raises(ConfigError, match=fault) as refusal:
             tracking.rollback(tmp_path, "loans", to)
         assert len(str(refusal.value).splitlines()) == 1
@@ -93,7 +93,7 @@ def test_a_rollback_that_is_repeated_says_that_it_was_done_and_changes_nothing(
         assert result.sentence().startswith(
             f"version {first} is champion already, rolled back from version {second} on "
         )
-        assert "(complaints); --to puts another version in charge" in result.sentence()
+        assert "(complaints); --to makes another version champion" in result.sentence()
     assert (rows(tmp_path), tracking.history(tmp_path, "loans")) == (before, history)
     assert tracking.rollback(tmp_path, "loans", second).version == second, "whoever names it gets the other one back"
 
@@ -132,5 +132,5 @@ def test_a_rollback_that_was_taken_back_bars_no_version(run: RunDirectory, tmp_p
     assert earlier(first) == []
     tracking.rollback(tmp_path, "loans", second)
     assert earlier(second) == [first]
-    with pytest.raises(ConfigError, match=r"version 1 must be in charge, but now version 2 is"):
+    with pytest.raises(ConfigError, match=r"version 1 must be champion, but version 2 is now"):
         tracking.rollback(tmp_path, "loans", first, instead_of=first)

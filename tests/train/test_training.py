@@ -50,7 +50,7 @@ def test_boosting_says_how_many_trees_it_grew_and_keeps_the_best(make_run: MakeR
     result = run.result
     assert result is not None
     assert result.epochs == result.best_epoch + 50
-    assert result.fit == f"best of {result.epochs} trees: {result.best_epoch}"
+    assert result.fit == f"best with {result.best_epoch} of {result.epochs} trees"
 
 
 @pytest.mark.parametrize("name", ["mlp", "tabm"])

@@ -9,6 +9,7 @@ overview      list, show, sample
 reports       report
 arguments     their options and help; examples: the explanations below them
 reference     docs/reference.md, from all of these
+answers       the JSON object of --json; keys: what its keys mean, by command
 aftermath     finishes what killed processes left, before a command
 """
 

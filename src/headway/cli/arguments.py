@@ -3,73 +3,122 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from headway import __version__
 from headway.cli import examples
+from headway.cli.keys import described
+from headway.config import suggest
 
 EXIT_CODES = """exit codes:
   0    done
+  1    an error that Headway does not expect
   2    a setting, a project's YAML or the environment is wrong
   3    the data was refused
   4    training failed
   5    a file that Headway wrote is damaged: headway doctor
   130  interrupted
 """
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "start here": ("init", "run", "up"),
+    "use the champion": ("score", "serve", "watch", "rollback", "explain", "sample"),
+    "measure what helps": ("effect", "seeds"),
+    "look": ("list", "show", "report", "check"),
+    "operate": ("status", "down", "backup", "restore", "gc", "doctor", "resume", "sync", "deploy"),
+}
+"""The commands in the help, the first ones first."""
+
 Command = Callable[[argparse.Namespace], int]
+
+
+class WrongUsage(SystemExit):
+    """The command line cannot be understood; ``text`` is one line that says why."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(2)
+        self.text = text
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises WrongUsage where argparse would print its usage, and end."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line, with what may have been meant."""
+        misspelt = re.match(r"argument COMMAND: invalid choice: '([^']*)'", message)
+        if misspelt:
+            names = [name for group in GROUPS.values() for name in group]
+            near = suggest(misspelt[1], names) if len(misspelt[1]) > 1 else ""
+            message = f"COMMAND must be one that headway --help lists, but is {misspelt[1]!r}"
+            raise WrongUsage(message + (near if near.startswith("; did") else ""))
+        raise WrongUsage(f"{message}; see {self.prog} --help")
 
 
 def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     """All commands with their help; ``do``: the function of each, by name."""
     shape = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="headway",
-        description="Retrain models on a schedule, and prove what each retraining and each speed-up gained.",
-        epilog=EXIT_CODES,
+        usage="headway COMMAND [...]",
+        description="Retrain models on a schedule, and prove what each retraining and each\nspeed-up gained.",
         formatter_class=shape,
     )
     top.add_argument("--version", action="version", version=f"headway {__version__}")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    commands = top.add_subparsers(prog="headway", metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    texts: dict[str, str] = {}
 
     def command(name: str, what: Command, text: str, more: str = "") -> argparse.ArgumentParser:
-        epilog = f"{more}\n\n{EXIT_CODES}" if more else EXIT_CODES
-        subparser = commands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=shape)
-        subparser.set_defaults(do=what)
+        texts[name] = text
+        epilog = f"{more}\n\n{described(name)}" if more else described(name)
+        subparser = commands.add_parser(name, description=text, epilog=epilog, formatter_class=shape)
+        subparser.set_defaults(do=what, command=name)
+        _json(subparser)
         return subparser
 
     _run(command, do)
-    check = command("check", do["check"], "Check a project's configuration and data, in seconds; train nothing.")
+    check = command("check", do["check"], "Check a project's configuration and data in seconds; train nothing.")
     _project(check)
     _settings(check)
     _init_options(command("init", do["init"], "Draft a project's YAML from a table of your own.", examples.INIT))
-    listing = command("list", do["list"], "List the projects with their champions and last runs.")
-    _json(listing)
+    command("list", do["list"], "List the projects with their champions and newest runs.")
     show = command("show", do["show"], "Show a project's champion, versions, decisions and runs.")
     _project(show)
     show.add_argument("--all", action="store_true", help="every version, decision and run, not the newest ten of each")
-    _json(show)
     report = command(
-        "report", do["report"], "Open the report of a run: decision, metrics, pictures, data, cost.", examples.REPORT
+        "report", do["report"], "Open the report of a run: decision, metrics, data, cost.", examples.REPORT
     )
     _project(report)
     text = "the run's folder, or its name in data/runs/ (default: the newest retraining or effect study)"
     report.add_argument("run", nargs="?", metavar="RUN", help=text)
-    _json(report)
     _study(command, do)
     _use(command, do)
     sync = command(
         "sync",
         do["sync"],
-        "Send a run's folder to MLflow: after MLflow did not answer, or from another machine.",
+        "Send a run's folder to MLflow: later, or from another machine.",
     )
     sync.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
-    up = command("up", do["up"], "Serve the Prefect and MLflow web pages and run what is started there, until Ctrl-C.")
-    for name, port in (("prefect", 4200), ("mlflow", 5000)):
+    up = command("up", do["up"], "Serve Prefect's and MLflow's pages, and run what is started there.")
+    for name, port in (
+        ("prefect", 4200),
+        ("mlflow", 5000),
+    ):  # of server.local, whose imports the help does not wait for
         text = f"port of its server (default {port})"
         up.add_argument(f"--{name}-port", type=_port, default=port, metavar="N", help=text)
     _operate(command, do, up)
+    top.epilog = "\n".join(
+        [*_groups(texts), EXIT_CODES, "headway COMMAND --help explains one. --json makes any answer JSON."]
+    )
     return top
+
+
+def _groups(texts: Mapping[str, str]) -> list[str]:
+    """The commands with one sentence each, in their groups."""
+    lines: list[str] = []
+    for title, names in GROUPS.items():
+        lines += [f"{title}:", *(f"  {name:8}  {texts[name]}" for name in names if name in texts), ""]
+    return lines
 
 
 def _study(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
@@ -110,7 +159,6 @@ def _run(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     run.add_argument("--resume", action="store_true", help=text)
     resume = command("resume", do["resume"], "Continue a run that was interrupted, killed or failed.", examples.RESUME)
     resume.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
-    _json(resume)
 
 
 def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command]) -> None:
@@ -120,7 +168,7 @@ def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
         command(
             "explain",
             do["explain"],
-            "Explain single predictions of the champion: which columns contribute how much.",
+            "Say which columns contribute how much to single predictions.",
             examples.EXPLAIN,
         )
     )
@@ -128,20 +176,16 @@ def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     _project(serve)
     _version(serve)
     serve.add_argument("--port", type=_port, default=5001, metavar="N", help="port to listen on (default 5001)")
-    watch = command(
-        "watch", do["watch"], "Compare the newest rows with those that the champion was trained on.", examples.WATCH
-    )
+    watch = command("watch", do["watch"], "Compare the newest rows with the champion's training.", examples.WATCH)
     _project(watch)
     text = "which rows: a file, a folder or a glob (default: the files that the champion's training did not see)"
     watch.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
-    _json(watch)
     back = command(
-        "rollback", do["rollback"], "Put the previous champion, or another version, in charge.", examples.ROLLBACK
+        "rollback", do["rollback"], "Make the previous champion, or another version, the champion.", examples.ROLLBACK
     )
     _project(back)
     back.add_argument("--to", default="", metavar="VERSION", help="which version (default: the previous champion)")
     back.add_argument("--reason", default="", metavar="TEXT", help="the reason, which is kept in the model's history")
-    _json(back)
 
 
 def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Command], up: Any) -> None:
@@ -149,30 +193,20 @@ def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, C
     text = "address to bind to (default 127.0.0.1, this machine alone); any other needs HEADWAY_AUTH=user:password"
     up.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=text)
     up.add_argument("--only", choices=("prefect", "mlflow"), help="start one server alone, for a container of its own")
-    _json(
-        command(
-            "deploy", do["deploy"], "Write prefect.yaml: all flows of all projects, for a work pool.", examples.DEPLOY
-        )
-    )
-    _json(command("status", do["status"], "Show what runs here, its addresses, its databases and its disk space."))
-    _json(command("down", do["down"], "Stop the running headway up, and wait until it has ended."))
+    command("deploy", do["deploy"], "Write prefect.yaml: all flows of all projects, for a work pool.", examples.DEPLOY)
+    command("status", do["status"], "Show what runs here: servers, databases, newest runs, disk.")
+    command("down", do["down"], "Stop the running headway up, and wait until it has ended.")
     backup = command("backup", do["backup"], "Keep databases, artifacts and conf/ in one file.", examples.BACKUP)
     text = "a file, or a folder for a file named by the time (default: backups/)"
     backup.add_argument("--to", default="backups/", metavar="FILE_OR_FOLDER", help=text)
-    _json(backup)
     restore = command("restore", do["restore"], "Bring a backup back into an empty project.", examples.BACKUP)
     restore.add_argument("file", metavar="FILE", help="a file that headway backup wrote")
-    _json(restore)
-    text = "Find what is damaged, half-done or left behind in this folder; --apply repairs it."
+    text = "Find what is damaged, half-done or left behind; --apply repairs it."
     doctor = command("doctor", do["doctor"], text, examples.DOCTOR)
     doctor.add_argument("--apply", action="store_true", help="repair it; without this, nothing is changed")
-    _json(doctor)
-    gc = command(
-        "gc", do["gc"], "List what is past the retention limits and not needed; --apply removes it.", examples.GC
-    )
+    gc = command("gc", do["gc"], "List what is past its retention limit; --apply removes it.", examples.GC)
     gc.add_argument("projects", nargs="*", metavar="PROJECT", help="whose; all projects if left out")
     gc.add_argument("--apply", action="store_true", help="remove it; without this, nothing is changed")
-    _json(gc)
 
 
 def _project(command: argparse.ArgumentParser) -> None:
@@ -184,11 +218,10 @@ def _settings(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", dest="settings", help=text
     )
-    _json(command)
 
 
 def _json(command: argparse.ArgumentParser) -> None:
-    text = "print one JSON object as the last line of standard output; everything else goes to standard error"
+    text = "print one JSON object to standard output; what is for people goes to standard error"
     command.add_argument("--json", action="store_true", help=text)
 
 
@@ -222,7 +255,6 @@ def _score_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
     command.add_argument("--out", metavar="FOLDER", help="where to (default data/scored/NAME)")
     _version(command)
-    _json(command)
 
 
 def _explain_options(command: argparse.ArgumentParser) -> None:
@@ -232,7 +264,6 @@ def _explain_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", metavar="FOLDER", help="write Parquet there (default: show the first ten rows)")
     command.add_argument("--top", type=int, default=5, metavar="K", help="columns to name for each row (default 5)")
     _version(command)
-    _json(command)
 
 
 def _effect_options(command: argparse.ArgumentParser) -> None:

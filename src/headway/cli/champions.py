@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import signal
+from functools import partial
 
+from headway.cli.answers import answer
 from headway.config import find_root
 from headway.machine.processes import hangup, interrupt_on
 from headway.pipeline.terminal import terminal_of
@@ -22,8 +23,7 @@ def watch(options: argparse.Namespace) -> int:
     run = watching.open_watch(options.project, root, options.data)
     if isinstance(run, watching.NothingNew):
         terminal.line(run.text)
-        if options.json:
-            print(json.dumps({"project": options.project, "run_directory": None, **run.to_json()}))
+        answer(options, {"project": options.project, "run_directory": None, **run.to_json()})
         return 0
     with terminal.stage("watch"):
         result = watching.watch(run, root, terminal)
@@ -31,8 +31,7 @@ def watch(options: argparse.Namespace) -> int:
     for line in left_out(result):
         terminal.line(line)
     terminal.line(f"report: {run.path / 'watch.md'}")
-    if options.json:
-        print(json.dumps({"project": options.project, "run_directory": str(run.path), **result.to_json()}, default=str))
+    answer(options, {"project": options.project, "run_directory": str(run.path), **result.to_json()})
     return 0
 
 
@@ -41,7 +40,9 @@ def sample(options: argparse.Namespace) -> int:
     from headway.cli.overview import sample
 
     shape = {"tokens": options.tokens, "temperature": options.temperature, "seed": options.seed}
-    print(options.prompt + sample(options.project, find_root(), options.prompt, **shape))
+    text = sample(options.project, find_root(), options.prompt, **shape)
+    print(options.prompt + text)
+    answer(options, {"project": options.project, "prompt": options.prompt, "text": text})
     return 0
 
 
@@ -57,8 +58,7 @@ def score(options: argparse.Namespace) -> int:
     out = None if options.out is None else Path(options.out).expanduser().absolute()
     with terminal.stage("score"):
         manifest = score(options.project, root, terminal, data, out, options.version)
-    if options.json:
-        print(json.dumps({"project": options.project, **manifest.to_json()}))
+    answer(options, {"project": options.project, **manifest.to_json()})
     return 0
 
 
@@ -83,8 +83,7 @@ def explain(options: argparse.Namespace) -> int:
         terminal.line(sentence(result))
         if not result.is_whole:
             terminal.line(f"the first {len(result.rows)} rows; all of them, to Parquet: --out FOLDER")
-    if options.json:
-        print(json.dumps({"project": options.project, **result.to_json()}, default=str))
+    answer(options, {"project": options.project, **result.to_json()})
     return 0
 
 
@@ -94,12 +93,13 @@ def serve(options: argparse.Namespace) -> int:
 
     interrupt_on(signal.SIGINT, signal.SIGTERM)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the normal end
-        serve(options.project, find_root(), options.port, options.version, lambda text: print(text, flush=True))
+        say, ready = partial(print, flush=True), partial(answer, options)
+        serve(options.project, find_root(), options.port, options.version, say, ready)
     return 0
 
 
 def rollback(options: argparse.Namespace) -> int:
-    """Put another version in charge."""
+    """Make another version the champion."""
     from headway import tracking
     from headway.project import load_project
 
@@ -107,6 +107,5 @@ def rollback(options: argparse.Namespace) -> int:
     name = load_project(options.project, root).name
     result = tracking.rollback(root, name, options.to, options.reason)
     terminal_of(options).line(f"{name}: {result.sentence()}")
-    if options.json:
-        print(json.dumps({"project": name, **result.to_json()}))
+    answer(options, {"project": name, **result.to_json()})
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sqlite3
 import sys
@@ -12,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headway.cli import champions, operating, reports, retraining, studies
-from headway.cli.arguments import Command, parser
+from headway.cli.answers import answer, answer_error
+from headway.cli.arguments import Command, WrongUsage, parser
 from headway.config import find_root
-from headway.errors import HeadwayError
+from headway.errors import ConfigError, HeadwayError
 from headway.files.disk import disk_error, full_disk
 from headway.machine.cores import spin_briefly
 from headway.machine.interruption import ReaderLeft
@@ -34,7 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    options = parser(COMMANDS).parse_args(arguments)
+    try:
+        options = parser(COMMANDS).parse_args(arguments)
+    except WrongUsage as error:
+        words = sys.argv[1:] if arguments is None else arguments
+        return _refuse(ConfigError(error.text), argparse.Namespace(json="--json" in words, answers=sys.stdout))
+    options.answers = sys.stdout
+    # With --json, standard output is for the answer alone, whatever prints.
+    with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     spin_briefly()
     try:
         if options.do is not operating.doctor or options.apply:  # without --apply, the doctor changes nothing
@@ -50,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         problem = disk_error(error, Path.cwd()) or _full(error)
         if problem is None:
+            answer_error(options, f"{type(error).__name__}: {error}", HeadwayError.exit_code)
             raise
         return _refuse(problem, options)
 
@@ -57,9 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _refuse(error: HeadwayError, options: argparse.Namespace) -> int:
     for line in str(error).splitlines():
         print(f"headway: {line}", file=sys.stderr)
-    if getattr(options, "json", False):
-        answer = {"project": getattr(options, "project", None), "error": str(error), "exit_code": error.exit_code}
-        print(json.dumps(answer), flush=True)
+    answer_error(options, str(error), error.exit_code)
     return error.exit_code
 
 
@@ -82,11 +92,12 @@ def _interrupted(options: argparse.Namespace, error: BaseException) -> int:
     """One line for an interrupted command; none where only the reader of a list, for example head, has ended."""
     reader_left = isinstance(error, ReaderLeft | BrokenPipeError)
     if reader_left:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), options.answers.fileno())
     if reader_left and (options.do not in WORK or isinstance(error, BrokenPipeError)):
         return 0
     with contextlib.suppress(BrokenPipeError):
         print(f"headway: interrupted{f': {error}' if reader_left else ''}", file=sys.stderr)
+        answer_error(options, "interrupted", INTERRUPTED)
     return INTERRUPTED
 
 
@@ -112,8 +123,7 @@ def _check(options: argparse.Namespace) -> int:
     terminal = terminal_of(options)
     with terminal.stage("check"):
         validation = stages.check(options.project, root, options.settings, terminal)
-    if options.json:
-        print(json.dumps({"project": options.project, **validation.to_json()}, default=str))
+    answer(options, {"project": options.project, **validation.to_json()})
     return 0
 
 
@@ -130,6 +140,7 @@ def _init(options: argparse.Namespace) -> int:
         print(decision)
     path = result.path.relative_to(root) if result.path.is_relative_to(root) else result.path
     print(f"\nwrote {path}: read it, correct it where you know better, then: headway run {result.path.stem}")
+    answer(options, {"project": result.path.stem, "path": str(result.path), "decisions": result.decisions})
     return 0
 
 
@@ -140,8 +151,7 @@ def _list(options: argparse.Namespace) -> int:
     terminal_of(options).table(overview.rows, overview.empty)
     for text in overview.problems:
         print(f"headway: {text}", file=sys.stderr)
-    if options.json:
-        print(json.dumps({"projects": overview.rows}, default=str))
+    answer(options, {"projects": overview.rows})
     return 0
 
 
@@ -157,19 +167,20 @@ def _show(options: argparse.Namespace) -> int:
         terminal.line("Decisions, the newest first")
         terminal.table(overview.decision_rows(most), "no decision yet")
         terminal.line("Runs, the newest first")
-    terminal.table([run.to_json() for run in overview.runs[:most]], f"no run yet: headway run {options.project}")
+    terminal.table(overview.run_rows(most), f"no run yet: headway run {options.project}")
     longest = max(len(overview.versions), len(overview.decisions), len(overview.runs))
     if most is not None and longest > most:
         terminal.line(f"the newest {most} of each; all of them: headway show {options.project} --all")
-    if options.json:
-        print(json.dumps({"project": options.project, **overview.to_json()}, default=str))
+    answer(options, {"project": options.project, **overview.to_json()})
     return 0
 
 
 def _sync(options: argparse.Namespace) -> int:
     from headway.cli.overview import deliver
 
-    print(deliver(options.run, find_root()))
+    name, run_id = deliver(options.run, find_root())
+    print(f"sent to MLflow as run {run_id}")
+    answer(options, {"run": name, "run_id": run_id})
     return 0
 
 

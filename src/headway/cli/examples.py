@@ -12,24 +12,28 @@ example:
 BACKUP = """example:
   headway backup --to /mnt/safe/
   headway restore /mnt/safe/headway-20300101-020000Z.tar"""
-GC = """Always kept: everything that a registered version needs, running runs, the newest runs, the last hour.
+GC = """Always kept: everything that a registered version needs, running runs, the
+newest runs, the last hour.
 
 examples:
   headway gc
   headway gc loans adult --apply"""
-REPORT = """One self-contained page, made from the run's folder; no server and no network are needed.
+REPORT = """One self-contained page, made from the run's folder; no server and no network
+are needed.
 
 examples:
   headway report loans
   headway report loans loans-20300101-020000Z --json"""
-DOCTOR = """One line for each finding: where, what, and the repair. The exit code is 5 while something is left.
-Damaged files are renamed to NAME.damaged, and not read any more. Run it while nothing else runs here.
+DOCTOR = """One line for each finding: where, what, and the repair. The exit code is 5
+while something is left. Damaged files are renamed to NAME.damaged, and not
+read any more. Run it while nothing else runs here.
 
 examples:
   headway doctor
   headway doctor --apply --json"""
-WATCH = """Drift is no failure: the exit code is 0 with and without it. --json has "drifted": true or false, and null where the
-champion was trained on every file, so that there is nothing to compare.
+WATCH = """Drift is no failure: the exit code is 0 with and without it. --json has
+"drifted": true or false, and null where the champion was trained on every
+file, so that there is nothing to compare.
 
 examples:
   headway watch loans
@@ -41,7 +45,8 @@ RUN = """examples:
   headway run adult
   headway run adult --set model=boosting
   headway run adult --set train.epochs=3 --set model.width=512 --json"""
-RESUME = """From the last checkpoint to the same weights, then through evaluation and registration, in the same MLflow run.
+RESUME = """From the last checkpoint to the same weights, then through evaluation and
+registration, in the same MLflow run.
 
 examples:
   headway resume adult-20300101-020000Z
@@ -54,7 +59,8 @@ INIT = """examples:
 SEEDS = """examples:
   headway seeds german-credit --set model=mlp
   headway seeds german-credit --set model=mlp --count 4 --rates 0.0003 0.001 0.003"""
-EFFECT = """An interrupted study is resumed. conf/NAME.recipe.yaml holds the recommended recipe.
+EFFECT = """An interrupted study is resumed. conf/NAME.recipe.yaml holds the recommended
+recipe.
 
 examples:
   headway effect adult --budget 10m
@@ -63,16 +69,20 @@ examples:
 SAMPLE = """example:
   headway sample shakespeare --prompt "ROMEO:\""""
 
-SCORE = """One Parquet file for each file of data: keys, prediction, probability_<class> for each class or an interval, model version.
-Rows with a value that its column cannot have go to NAME.refused.parquet, each with the reason; manifest.json holds the counts.
-An interrupted scoring is resumed; a file that is done is not scored again by the same version.
+SCORE = """One Parquet file for each file of data: keys, prediction, probability_<class>
+for each class or an interval, the version. Rows with a value that its column
+cannot have go to NAME.refused.parquet, each with the reason; manifest.json
+holds the counts. An interrupted scoring is resumed; a file that is done is not
+scored again by the same version.
 
 examples:
   headway score adult --data new-people.csv
   headway score loans --data data/incoming --out /srv/scores/loans --version 3"""
-EXPLAIN = """For each row the prediction, and the columns that contribute most to it, either way, with their values. Contributions are in
-log-odds of a class, or in the target's unit; with the average from which they start they add up to the prediction. Rows are read
-and refused as score does. Without --out the first ten rows are shown; with it every file becomes one of Parquet.
+EXPLAIN = """For each row the prediction, and the columns that contribute most to it, either
+way, with their values. Contributions are in log-odds of a class, or in the
+target's unit; with the average from which they start they add up to the
+prediction. Rows are read and refused as score does. Without --out the first
+ten rows are shown; with it every file becomes one of Parquet.
 
 examples:
   headway explain adult --rows new-people.csv

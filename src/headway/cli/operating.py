@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import sys
+from functools import partial
 
+from headway.cli.answers import answer
 from headway.config import find_root
 from headway.machine.processes import hangup, interrupt_on
 from headway.pipeline.terminal import terminal_of
@@ -22,7 +23,7 @@ def up(options: argparse.Namespace) -> int:
     interrupt_on(signal.SIGINT, signal.SIGTERM, *hangup())
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the normal end
         up_options = UpOptions(options.prefect_port, options.mlflow_port, options.host, options.only)
-        up(find_root(), up_options, lambda text: print(text, flush=True), close_dead)
+        up(find_root(), up_options, partial(print, flush=True), close_dead, partial(answer, options))
     return 0
 
 
@@ -34,8 +35,7 @@ def status(options: argparse.Namespace) -> int:
     terminal = terminal_of(options)
     for line in lines(state):
         terminal.line(line)
-    if options.json:
-        print(json.dumps(state.to_json()))
+    answer(options, state.to_json())
     return 0
 
 
@@ -48,8 +48,7 @@ def down(options: argparse.Namespace) -> int:
     terminal = terminal_of(options)
     for text in texts:
         terminal.line(text)
-    if options.json:
-        print(json.dumps({"stopped": pids}))
+    answer(options, {"stopped": pids})
     return 0
 
 
@@ -59,8 +58,7 @@ def backup(options: argparse.Namespace) -> int:
 
     result = backup(find_root(), options.to)
     terminal_of(options).line(f"wrote {result.file} ({result.bytes / 1e6:.1f} MB): {result.what}; verified")
-    if options.json:
-        print(json.dumps(result.to_json()))
+    answer(options, result.to_json())
     return 0
 
 
@@ -70,8 +68,7 @@ def restore(options: argparse.Namespace) -> int:
 
     result = restore(options.file, empty_root())
     terminal_of(options).line(f"restored {result.what} into {result.root}")
-    if options.json:
-        print(json.dumps(result.to_json()))
+    answer(options, result.to_json())
     return 0
 
 
@@ -87,8 +84,7 @@ def deploy(options: argparse.Namespace) -> int:
     for text in problems:
         print(f"headway: left out: {text}", file=sys.stderr)
     print(f"wrote {path.relative_to(root)}: {count} deployments for the work pool headway; next: prefect deploy --all")
-    if options.json:
-        print(json.dumps({"path": str(path), "deployments": count, "problems": problems}))
+    answer(options, {"path": str(path), "deployments": count, "problems": problems})
     return 0
 
 
@@ -104,8 +100,7 @@ def doctor(options: argparse.Namespace) -> int:
     for one in report.left:
         terminal.line(one.line(root))
     terminal.line(report.sentence(options.apply))
-    if options.json:
-        print(json.dumps(report.to_json(root)))
+    answer(options, report.to_json(root))
     return DamagedError.exit_code if report.left else 0
 
 
@@ -117,6 +112,5 @@ def gc(options: argparse.Namespace) -> int:
     terminal = terminal_of(options)
     terminal.table(retention.table(result), "nothing is past its limit")
     terminal.line(retention.line(result))
-    if options.json:
-        print(json.dumps(result.to_json()))
+    answer(options, result.to_json())
     return 0

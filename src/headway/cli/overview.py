@@ -60,7 +60,7 @@ def _standing(project: Project, root: Path) -> Mapping[str, str | None]:
 
 @dataclass(frozen=True)
 class RunLine(Record):
-    """One run: when, what, how good, how long."""
+    """One run: when, its name in data/runs/, how it ended, how good, how long, its id in MLflow."""
 
     started: str
     run: str
@@ -85,6 +85,10 @@ class ProjectOverview:
         values = {"champion": self.champion, "versions": self.versions, "decisions": self.decisions, "runs": self.runs}
         return {name: plain(value) for name, value in values.items()}
 
+    def run_rows(self, most: int | None = SHOWN) -> list[Mapping[str, object]]:
+        """The runs as a table for people, without what only programs need."""
+        return [{k: v for k, v in run.to_json().items() if k != "run_id"} for run in self.runs[:most]]
+
     def version_rows(self, most: int | None = SHOWN) -> list[Mapping[str, str]]:
         """The versions as a table for people."""
         return [
@@ -103,7 +107,7 @@ class ProjectOverview:
             {
                 "when": moment(record.when),
                 "decision": record.kind,
-                "in charge": record.change(),
+                "champion": record.change(),
                 "why": record.why,
                 "by": record.who,
             }
@@ -127,7 +131,7 @@ def project(name: str, root: Path) -> ProjectOverview:
         result = _result_of(champion, runs)
         lines.append(
             f"champion: version {champion.version}"
-            + (f", in charge since {moment(since)}" if since else "")
+            + (f", since {moment(since)}" if since else "")
             + (f", {result} on its test rows" if result else "")
         )
     elif versions:
@@ -138,11 +142,14 @@ def project(name: str, root: Path) -> ProjectOverview:
 
 
 def _line_of(run: RunRow, metric: str | None) -> RunLine:
+    from headway.tracking.runs import FOLDER_TAG
+
     names = [f"test/{metric}"] if metric else ["test/auc", "test/log_loss", "test/rmse"]
     name = next((n for n in names if n in run.metrics), None)
     took = None if run.end is None else f"{run.end - run.start:.0f} s"
     result = None if name is None else f"{name.removeprefix('test/')} {run.metrics[name]:.4f}"
-    return RunLine(moment(run.start), run.name, run.status.lower(), result, took, run.run_id)
+    name = run.tags.get(FOLDER_TAG, run.name)  # what resume, report and sync take
+    return RunLine(moment(run.start), name, run.status.lower(), result, took, run.run_id)
 
 
 def _result_of(champion: VersionRow, runs: Sequence[RunRow]) -> str | None:
@@ -189,11 +196,11 @@ def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: floa
     return predictor.sample(prompt, tokens=tokens, temperature=temperature, seed=seed)
 
 
-def deliver(name: str, root: Path) -> str:
-    """Send a run's folder to MLflow. Returns a line with its id. Raises ConfigError when there is no such run."""
+def deliver(name: str, root: Path) -> tuple[str, str]:
+    """Send a run's folder to MLflow. Returns its name, and its id there. Raises ConfigError when there is no such run."""
     from headway import tracking
     from headway.pipeline.page import page_warning
 
     run = find_run(name, root)
     page_warning(run)
-    return f"sent to MLflow as run {tracking.sync(run, root)}"
+    return run.path.name, tracking.sync(run, root)

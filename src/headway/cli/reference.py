@@ -128,7 +128,7 @@ def _commands() -> Iterator[str]:
     (chooser,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
     for name, command in chooser.choices.items():
         rows = [(f"`{_invocation(one)}`", str(one.help)) for one in command._actions if one.dest != "help"]
-        examples = (command.epilog or "").removesuffix(EXIT_CODES).strip()
+        examples = (command.epilog or "").strip()
         parts = [f"### headway {name}", str(command.description), _table(("Option", ""), rows) if rows else ""]
         yield "\n\n".join(part for part in (*parts, f"```text\n{examples}\n```" if examples else "") if part)
     yield f"### Exit codes\n\n```text\n{EXIT_CODES.strip()}\n```"

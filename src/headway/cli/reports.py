@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 import webbrowser
 from pathlib import Path
 
+from headway.cli.answers import answer
 from headway.config import find_root
 
 
@@ -18,11 +18,9 @@ def report(options: argparse.Namespace) -> int:
     from headway.pipeline.reports import report_of
 
     result = report_of(options.project, find_root(), options.run)
-    if options.json:
-        print(json.dumps(result.to_json()))
-        return 0
     print(result.report, flush=True)
-    if has_screen():
+    answer(options, result.to_json())
+    if has_screen() and not options.json:
         with contextlib.suppress(webbrowser.Error, OSError):
             webbrowser.open(Path(result.report).as_uri())
     return 0

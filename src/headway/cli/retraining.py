@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import json
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from headway.cli.answers import answer
 from headway.config import find_root
 from headway.errors import ConfigError
 from headway.machine.processes import hangup, interrupt_on
@@ -108,13 +108,15 @@ def _server_gone() -> Iterator[None]:
 def _is_up_to_date(project: Project, options: argparse.Namespace, terminal: Terminal, root: Path) -> bool:
     """Whether there is nothing to retrain; then prints a line."""
     from headway.pipeline.incremental import up_to_date
+    from headway.server.addresses import addresses_of
 
     state = up_to_date(project, root)
     if state is None:
         return False
+    addresses = addresses_of(state.run.path, root)
     terminal.line(f"{state.text}; --force retrains")
-    if options.json:
-        print(json.dumps(state.to_json()))
+    terminal.places(addresses.lines())
+    answer(options, {**state.to_json(), **addresses.to_json()})
     return True
 
 
@@ -129,12 +131,13 @@ def _conclude(options: argparse.Namespace, terminal: Terminal, path: Path) -> in
     from headway import tracking
     from headway.pipeline.runs import summary
     from headway.run.directory import RunDirectory
+    from headway.server.addresses import addresses_of
 
     results = summary(RunDirectory(path))
     if results.evaluation is None:
         terminal.warn(f"the metrics are not shown: {path / 'evaluation.json'} is missing or damaged")
-    terminal.results(results)
-    if options.json:
-        print(json.dumps(results.to_json()))
+    addresses = addresses_of(path, find_root())
+    terminal.results(results, addresses.lines())
+    answer(options, {**results.to_json(), **addresses.to_json()})
     tracking.remember_champion(find_root(), options.project)
     return 0

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
+from typing import TYPE_CHECKING
 
+from headway.cli.answers import answer
 from headway.config import find_root
 from headway.machine.processes import hangup, interrupt_on
-from headway.pipeline.terminal import terminal_of
+from headway.pipeline.terminal import Terminal, terminal_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headway.run.directory import RunDirectory
 
 
 def seeds(options: argparse.Namespace) -> int:
@@ -16,16 +22,15 @@ def seeds(options: argparse.Namespace) -> int:
     from headway.evaluate.result import Evaluation
     from headway.pipeline import seeds
 
-    terminal = terminal_of(options)
+    root, terminal = find_root(), terminal_of(options)
     with terminal.stage("seeds"):
         run, result = seeds.train_many(
-            options.project, find_root(), options.settings, options.count, options.rates, options.decays, terminal
+            options.project, root, options.settings, options.count, options.rates, options.decays, terminal
         )
     terminal.table(seeds.table(result), "nothing was measured")
     for line in Evaluation(undefined=result.undefined).gaps:
         terminal.line(line)
-    if options.json:
-        print(json.dumps({"project": options.project, "run_directory": str(run.path), **result.to_json()}))
+    _conclude(options, terminal, run, root, result.to_json())
     return 0
 
 
@@ -46,6 +51,17 @@ def effect(options: argparse.Namespace) -> int:
     terminal.table(effects.table(result), "nothing was measured")
     for line in effects.lines(result, run, root):
         terminal.line(line)
-    if options.json:
-        print(json.dumps({"project": options.project, "run_directory": str(run.path), **result.to_json()}))
+    _conclude(options, terminal, run, root, result.to_json())
     return 0
+
+
+def _conclude(
+    options: argparse.Namespace, terminal: Terminal, run: RunDirectory, root: Path, values: dict[str, object]
+) -> None:
+    """Where to look next, and the answer for --json."""
+    from headway.server.addresses import addresses_of
+
+    addresses = addresses_of(run.path, root)
+    terminal.places(addresses.lines())
+    facts = {"project": options.project, "run_directory": str(run.path), **addresses.to_json()}
+    answer(options, {**facts, **values})

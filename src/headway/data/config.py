@@ -222,12 +222,14 @@ def _check_format(form: str, by: str) -> None:
 
 
 class Expectation(Config):
-    """One rule that the data must meet, in Great Expectations' words."""
+    """One expectation that the data must meet, in Great Expectations' words."""
 
     model_config = ConfigDict(extra="allow")
 
     expect: str = Field(description="The expectation's name, for example column_values_to_be_between.")
-    column: str | None = Field(None, description="The column it is about; absent for rules about the whole table.")
+    column: str | None = Field(
+        None, description="The column it is about; absent for an expectation about the whole table."
+    )
     severity: Literal["stop", "warn"] = Field(
         "stop", description="Whether a failure stops the run or is only reported."
     )
@@ -236,7 +238,7 @@ class Expectation(Config):
 class ValidationConfig(Config):
     """What the data must satisfy before anything is trained on it."""
 
-    expectations: tuple[Expectation, ...] = Field((), description="Rules judged by Great Expectations.")
+    expectations: tuple[Expectation, ...] = Field((), description="Each is judged by Great Expectations.")
     max_overlap: float = Field(
         0.05, ge=0, le=1, description="Largest share of test rows that may also be training rows."
     )

@@ -216,7 +216,7 @@ def why_of(low: float, high: float, margin: Margin, other: str) -> str:
 def stays(metric: str, version: str | None, problem: str | None) -> Decision:
     """The decision where the version in charge cannot be compared: nothing says that the candidate is as good, so it stays."""
     reason = (
-        f"not promoted: version {version} is in charge and cannot be compared: {problem}; "
+        f"not promoted: the champion, version {version}, cannot be compared: {problem}; "
         "with --replace-champion the new model is judged as a first one and takes its place"
     )
     return Decision(False, reason, metric, None, None, None)

@@ -18,6 +18,6 @@ explaining   reasons for single rows; reasons: as they are shown
 scoring      files through a registered bundle, to Parquet
 serving      a registered bundle over HTTP
 page         report.html, all of a run on one page: page_records, page_tables, page_facts; reports: which run's, or a study's
-terminal     what people see of it in a terminal; tables: an evaluation as rows of texts
+terminal     what people see of it in a terminal; layout: how that fits; tables: an evaluation as rows of texts
 retention    what old runs and versions leave on disk, and when it goes
 """

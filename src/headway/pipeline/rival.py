@@ -59,7 +59,7 @@ class Rival:
         """One line where the version in charge cannot be compared, or there is a remark; otherwise empty."""
         if self.problem is None:
             return self.remark
-        text = f"version {self.in_charge} is in charge and cannot be compared: {self.problem}"
+        text = f"the champion, version {self.in_charge}, cannot be compared: {self.problem}"
         instead = "" if self.version is None else f"compared with version {self.version}, the newest whole one before"
         return "; ".join(part for part in (text, instead, self.remark) if part)
 
@@ -156,7 +156,7 @@ def compared(evaluation: Evaluation) -> Evaluation:
 
 def overtaken(before: str | None, holder: Holder | None) -> str:
     """Said where another version is in charge than the one that was compared with."""
-    first = "no version was in charge" if before is None else f"version {before} was in charge"
+    first = "no version was champion" if before is None else f"version {before} was champion"
     now = (
         "none is now: judged as a first model" if holder is None else f"version {holder.version} is now: compared again"
     )

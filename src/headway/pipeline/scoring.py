@@ -29,6 +29,7 @@ from headway.run.report import Reporter
 from headway.serve.cluster import ClusterWorkers
 from headway.serve.following import Following
 from headway.serve.interval import Interval
+from headway.serve.pace import Pace
 from headway.serve.parts import Counts, Output
 from headway.serve.rows import refuse_unfit
 from headway.serve.stream import Job, Model, Scoring
@@ -66,7 +67,10 @@ class Coverage(Record):
 
 @dataclass(frozen=True)
 class Manifest(Record):
-    """manifest.json. ``out``: the folder; empty in the file itself, which is in this folder."""
+    """manifest.json. ``out``: the folder; empty in the file itself, which is in this folder.
+
+    ``rows_per_second``: while rows are predicted, without what starts before; ``seconds``: of all.
+    """
 
     model: str
     version: str
@@ -76,7 +80,7 @@ class Manifest(Record):
     refused: int
     interval: Coverage | None
     seconds: float
-    rows_per_second: float
+    rows_per_second: float | None
     files: tuple[ScoredFile, ...]
     out: str = ""
 
@@ -99,9 +103,10 @@ def score(
         note_place(root, folder)
         jobs = [Job(one, Output(folder / output_name(one.name), _digest(one, model, root))) for one in inputs]
         refuse_same(jobs)
+        pace = Pace()
         with using(project.engine):
-            files = _score_all(jobs, model, report)
-        manifest = _manifest(model, files, time.perf_counter() - start)
+            files = _score_all(jobs, model, report, pace)
+        manifest = _manifest(model, files, time.perf_counter() - start, pace.rows_per_second)
         manifest.write(folder / "manifest.json")
     for line in lines(manifest, folder):
         report.line(line)
@@ -141,7 +146,9 @@ def lines(manifest: Manifest, folder: Path) -> list[str]:
         for file in manifest.files
         if file.refused
     ]
-    return [*texts, f"{folder}, {manifest.rows_per_second:,.0f} rows/s"]
+    if manifest.rows_per_second is not None:
+        texts.append(f"predicted at {manifest.rows_per_second:,.0f} rows/s, without the start")
+    return [*texts, f"folder: {folder}"]
 
 
 def _as_it_stands(one: Input) -> Input:
@@ -210,7 +217,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
             raise disk_error(error, folder) or error from None
 
 
-def _score_all(jobs: Sequence[Job], model: Model, report: Reporter) -> list[ScoredFile]:
+def _score_all(jobs: Sequence[Job], model: Model, report: Reporter, pace: Pace) -> list[ScoredFile]:
     """Every file in turn; predicting processes are only started when a file is not done, and when there are many rows."""
     before = {job.input.name: job.output.done() for job in jobs}
     waiting = [job.input for job in jobs if before[job.input.name] is None]
@@ -222,7 +229,7 @@ def _score_all(jobs: Sequence[Job], model: Model, report: Reporter) -> list[Scor
             is_done = counts is not None
             if counts is None:
                 workers = workers or stack.enter_context(_workers_for(waiting)(model.bundle))
-                counts = Scoring(job, model.beside(job.input), workers, report, number, len(jobs)).run()
+                counts = Scoring(job, model.beside(job.input), workers, report, number, len(jobs), pace).run()
             files.append(_file_of(job, counts, is_done))
     return files
 
@@ -258,8 +265,7 @@ def _file_of(job: Job, counts: Counts, before: bool) -> ScoredFile:
     )
 
 
-def _manifest(model: Model, files: Sequence[ScoredFile], seconds: float) -> Manifest:
-    fresh = sum(file.rows for file in files if not file.done_before)
+def _manifest(model: Model, files: Sequence[ScoredFile], seconds: float, rate: float | None) -> Manifest:
     return Manifest(
         model=model.name,
         version=model.version,
@@ -269,6 +275,6 @@ def _manifest(model: Model, files: Sequence[ScoredFile], seconds: float) -> Mani
         refused=sum(file.refused for file in files),
         interval=None if model.interval is None else Coverage(model.interval.level, model.interval.rows),
         seconds=round(seconds, 3),
-        rows_per_second=round(fresh / seconds, 1),
+        rows_per_second=None if rate is None else round(rate, 1),
         files=tuple(files),
     )

@@ -35,6 +35,7 @@ class ServerProcess:
     start: Callable[[], Child]
     address: str
     say: Callable[[str], None]
+    facts: dict[str, str] = field(default_factory=dict)
     child: Child = field(init=False)
     _again: list[float] = field(default_factory=list)
 
@@ -62,9 +63,20 @@ class ServerProcess:
         self.child = self.start()
 
 
-def serve(name: str, root: Path, port: int, version: str, say: Callable[[str], None]) -> None:
-    """Answer until interrupted. Raises ConfigError without such a version, on a taken port, or when the server keeps ending."""
+def serve(
+    name: str,
+    root: Path,
+    port: int,
+    version: str,
+    say: Callable[[str], None],
+    ready: Callable[[dict[str, str]], None] = lambda _: None,
+) -> None:
+    """Answer until interrupted; ``ready`` gets project, version, address and log once it answers.
+
+    Raises ConfigError without such a version, on a taken port, or when the server keeps ending.
+    """
     with serving(name, root, port, version, say) as server:
+        ready(server.facts)
         while True:
             time.sleep(WATCH_SECONDS)
             server.look()
@@ -85,12 +97,12 @@ def serving(name: str, root: Path, port: int, version: str, say: Callable[[str],
     variables = {**environment(root), "PYTHONUNBUFFERED": "1"}
     log = logs(root) / f"serve-{port}.log"
     say(f"starting {project.name} version {served_version.version}")
-    server = ServerProcess(
-        partial(spawn, "the scoring server", command, log, variables, root), f"http://{HOST}:{port}", say
-    )
+    address, number = f"http://{HOST}:{port}", served_version.version
+    facts = {"project": project.name, "version": number, "address": f"{address}/invocations", "log": str(log)}
+    server = ServerProcess(partial(spawn, "the scoring server", command, log, variables, root), address, say, facts)
     try:
         server.ready()
-        say(f"{project.name} version {served_version.version} answers at {server.address}/invocations")
+        say(f"{project.name} version {number} answers at {facts['address']}")
         say(f"log {log}; Ctrl-C stops it. A later champion is served after a restart.")
         yield server
     finally:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def validate(run: RunDirectory, root: Path, report: Reporter) -> Validation:
-    """Profile the rows, judge the expectations, look for leaks and overlap. Raises DataError when a rule is broken."""
+    """Profile the rows, judge the expectations, look for leaks and overlap. Raises DataError when an expectation fails."""
     from headway.pipeline.validation import examine
 
     project = project_of(run)
@@ -140,8 +140,8 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> Result:
 def _lines(model: str, result: Result) -> list[str]:
     """A training for people."""
     rate = f"{result.rows_per_second:,.0f} {result.unit}/s{_arithmetic(result.cost)}"
-    rate += f", peak memory {result.peak_memory_bytes / 2**20:,.0f} MB"
-    fit = result.fit or f"best of {result.epochs} epochs: {result.best_epoch}"
+    rate += f", at most {result.peak_memory_bytes / 2**20:,.0f} MB of memory"
+    fit = result.fit or f"best after epoch {result.best_epoch} of {result.epochs}"
     line = f"{model} in {result.precision} on {result.device}, {fit}, {rate}"
     return [line, *(text for text in (result.way, result.diagnosis) if text)]
 
@@ -150,7 +150,7 @@ def _arithmetic(cost: Mapping[str, float]) -> str:
     """What a network's training computed a second, and which share of the chip's peak that is, where both are known."""
     if "compute/tflops" not in cost:
         return ""
-    share = f" (MFU {cost['compute/mfu']:.1%})" if "compute/mfu" in cost else ""
+    share = f" ({cost['compute/mfu']:.1%} of the chip's peak)" if "compute/mfu" in cost else ""
     tera = cost["compute/tflops"]
     rate = f"{tera:.3g} TFLOP/s" if tera >= 0.1 else f"{1000 * tera:.3g} GFLOP/s"
     return f", {rate}{share}"

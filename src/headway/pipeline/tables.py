@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 MOST_CLASSES = 30
 """Shown in a table; evaluation.json has all."""
 
+DECIDES = "* this metric decides whether the model is promoted"
+"""What the star beside a metric's name means, for below each table of metrics."""
+
 
 def metric_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     """One row a metric: its name, the value with its interval, then champion and baselines. All text, for any table."""

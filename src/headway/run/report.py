@@ -35,11 +35,11 @@ class Silent:
 
 
 def tell(report: Reporter, warnings: Iterable[str], failures: Sequence[str], summary: str) -> None:
-    """Report a validation. Raises DataError with the failures where a rule is broken."""
+    """Report a validation. Raises DataError with the failures, if there are some."""
     for text in shortened(tuple(warnings), "warnings"):
         report.warn(text)
     if failures:
-        raise DataError("\n".join(shortened(failures, "broken rules")))
+        raise DataError("\n".join(shortened(failures, "failures")))
     report.line(summary)
 
 

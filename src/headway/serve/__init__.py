@@ -3,7 +3,7 @@
 bundle    a bundle, loaded; text: one that reads documents; whole: only undamaged ones; interval, spread: where a target lies
 reading   rows to predict, read as in training; rows: which of them can be predicted
 following the past of rows of time series
-stream    batch scoring of one file; parts: its output; workers: processes that predict
+stream    batch scoring of one file; parts: its output; workers: processes that predict; pace: how fast
 explain   what each column contributes to a prediction; importance: of columns, on its test rows
 app       the HTTP server; body: a request's rows; config: its limits
 pyfunc    the bundle as an MLflow model

@@ -21,6 +21,7 @@ from headway.serve.bundle import decode
 from headway.serve.cluster import ClusterWorkers
 from headway.serve.following import Following
 from headway.serve.interval import Interval
+from headway.serve.pace import Pace
 from headway.serve.parts import Counts, Output
 from headway.serve.reading import UNPREDICTED, unpredicted
 from headway.serve.rows import sift
@@ -105,6 +106,7 @@ class Scoring:
     report: Reporter
     number: int
     files: int
+    pace: Pace = field(default_factory=Pace)
     _part_scores: list[pa.Table] = field(default_factory=list)
     _part_refusals: list[pa.Table] = field(default_factory=list)
     _start: int = 0
@@ -115,6 +117,8 @@ class Scoring:
         """Score the remaining rows, and join all parts. The parts of a damaged file are removed."""
         bad_lines: list[str] = []
         self._start = self._end = self.job.output.begin()
+        if isinstance(self.workers, InProcess):
+            self.pace.begin()
         try:
             self._score(bad_lines)
         except DataError:
@@ -175,6 +179,7 @@ class Scoring:
             self._beyond += sum(scores[BEYOND].to_pylist()) if BEYOND in scores.schema.names else 0
             self._part_scores.append(scores)
         self._end = start + batch.num_rows
+        self.pace.add(batch.num_rows)
         if self._end - self._start >= PART_ROWS:
             self._keep()
 

@@ -26,6 +26,8 @@ from headway.server.prefect_api import check_reachable
 from headway.server.temporary import share_server
 
 START_SECONDS = 120.0
+PREFECT_PORT, MLFLOW_PORT = 4200, 5000
+"""Where `headway up` serves them, unless it is told otherwise."""
 
 
 @dataclass(frozen=True)

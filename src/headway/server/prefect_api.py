@@ -53,17 +53,27 @@ def crash_unfinished(address: str, reason: str) -> None:
         raise ConfigError(f"Prefect at {address} must answer, but does not: {error}") from None
 
 
+MOST_RUNS = 200
+LOOK_TIMEOUT_SECONDS = 3.0
+
+
+def newest_runs(address: str, since: str) -> list[Mapping[str, Any]]:
+    """The flow runs that started after ``since`` (ISO 8601), the newest MOST_RUNS. Raises what urllib raises."""
+    body = {"flow_runs": {"start_time": {"after_": since}}, "sort": "START_TIME_DESC", "limit": MOST_RUNS}
+    return list(_ask(address, "/flow_runs/filter", body, LOOK_TIMEOUT_SECONDS))
+
+
 def _secret() -> str | None:
     """user:password of the server, where it requires one."""
     return os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get("HEADWAY_AUTH")
 
 
-def _ask(address: str, path: str, body: Mapping[str, object] | None = None) -> Any:
+def _ask(address: str, path: str, body: Mapping[str, object] | None = None, seconds: float = 20) -> Any:
     """The answer as JSON; a body is posted. Raises what urllib raises."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address.rstrip("/") + path, data, {"Content-Type": "application/json"})
     secret = _secret()
     if secret:
         request.add_header("Authorization", "Basic " + base64.b64encode(secret.encode()).decode())
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=seconds) as answer:
         return json.loads(answer.read() or b"null")

@@ -30,6 +30,7 @@ from headway.machine.processes import GRACE_SECONDS, Child, await_answer, await_
 from headway.server import access, peers
 from headway.server.credentials import auth
 from headway.server.local import Servers, environment, logs, running, state_file, write_servers
+from headway.server.news import News
 from headway.server.owner import PARTS, owner, owning, refusal
 from headway.server.prefect_api import crash_unfinished
 
@@ -69,9 +70,16 @@ class UpOptions:
         return Servers(os.getpid(), f"http://{host}:{self.prefect_port}", f"http://{host}:{self.mlflow_port}")
 
 
-def up(root: Path, options: UpOptions, say: Callable[[str], None], close_dead: CloseDead) -> None:
+def up(
+    root: Path,
+    options: UpOptions,
+    say: Callable[[str], None],
+    close_dead: CloseDead,
+    ready: Callable[[dict[str, object]], None] = lambda _: None,
+) -> None:
     """Serve until interrupted. A part that ends is restarted, at most RESTARTS times within RESTARTS_WITHIN_SECONDS.
 
+    ``say`` gets lines for people, also one for each run that starts or ends; ``ready`` gets the addresses once all parts answer.
     Raises ConfigError when a port is taken, a database is unusable or in use, a server does not start or keeps ending, other
     machines could reach it without a password, or the disk is full. ``close_dead`` is called regularly.
     """
@@ -88,8 +96,10 @@ def up(root: Path, options: UpOptions, say: Callable[[str], None], close_dead: C
         check_versions(root, setting)
         for part in parts:
             stack.enter_context(own_database(setting, part))
+        news = None if options.only else News(options.servers.prefect)
         with serving(root, options, say, close_dead, setting) as running_parts:
-            _watch(root, running_parts, say, close_dead)
+            ready(_facts(root, options))
+            _watch(root, running_parts, say, close_dead, news)
 
 
 @dataclass
@@ -102,7 +112,9 @@ class _Part:
     again: list[float]
 
 
-def _watch(root: Path, parts: list[_Part], say: Callable[[str], None], close_dead: CloseDead) -> None:
+def _watch(
+    root: Path, parts: list[_Part], say: Callable[[str], None], close_dead: CloseDead, news: News | None
+) -> None:
     looked = 0.0
     while True:
         for part in parts:
@@ -112,6 +124,8 @@ def _watch(root: Path, parts: list[_Part], say: Callable[[str], None], close_dea
             for text in close_dead(root):
                 say(text)
             looked = time.monotonic()
+        for text in () if news is None else news.lines():
+            say(text)
         time.sleep(WATCH_SECONDS)
 
 
@@ -203,6 +217,18 @@ def _starts(
 def _serving_file(root: Path) -> Path:
     """The file in which the runner notes the projects that it serves."""
     return root / ".prefect" / "serving.json"
+
+
+def _facts(root: Path, options: UpOptions) -> dict[str, object]:
+    """What is served, for programs."""
+    servers, state = options.servers, read_or_empty(_serving_file(root)) if options.only is None else {}
+    return {
+        "prefect": servers.prefect if options.only in (None, "prefect") else None,
+        "mlflow": servers.mlflow if options.only in (None, "mlflow") else None,
+        "projects": state.get("names", []),
+        "problems": state.get("problems", []),
+        "logs": str(logs(root)),
+    }
 
 
 def _greeting(root: Path, options: UpOptions, setting: Database | None) -> list[str]:

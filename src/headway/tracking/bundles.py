@@ -68,7 +68,7 @@ def _ways_out(client: MlflowClient, version: Any) -> str:
     others = [str(v.version) for v in client.search_model_versions(f"name = '{name}'") if str(v.version) != number]
     champion = intent.aliased(client, name, "champion")
     if champion is not None and str(champion.version) != number:
-        other = f"version {champion.version} is in charge"
+        other = f"version {champion.version} is champion"
     elif others:
         back = [v for v in decisions.ways_back(decisions.read(client, name), number) if v in others]
         whole = (v for v in back if _is_whole(client, client.get_model_version(name, v)))

@@ -37,7 +37,7 @@ class Rollback(Record):
         """One line for people."""
         if self.since is not None:
             when = f"rolled back from version {self.before} on {moment(self.since)} ({self.reason})"
-            return f"version {self.version} is champion already, {when}; --to puts another version in charge"
+            return f"version {self.version} is champion already, {when}; --to makes another version champion"
         return f"version {self.version} is champion{' again' if self.again else ''}, in place of version {self.before}"
 
 
@@ -63,7 +63,7 @@ def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "
             raise ConfigError(_no_champion(name))
         before, history = str(now.version), decisions.read(client, name)
         if instead_of not in ("", before):
-            raise ConfigError(f"{name} version {instead_of} must be in charge, but now version {before} is")
+            raise ConfigError(f"{name} version {instead_of} must be champion, but version {before} is now")
         repetition = _done_before(history, to, before)
         if repetition is not None:
             return repetition
@@ -121,7 +121,7 @@ def _target(client: MlflowClient, name: str, to: str, before: str) -> Any:
         raise ConfigError(f"--to must be a version of {name}, but {to!r} is not one; other versions: {others}")
     if to == before:
         raise ConfigError(
-            f"--to must be another version than the champion, but version {to} is in charge already; "
+            f"--to must be another version than the champion, but version {to} is the champion; "
             f"other versions: {others}"
         )
     return client.get_model_version(name, to)

@@ -193,7 +193,7 @@ def _grow(run: RunDirectory, model: Boosting | Ensemble, recipe: Recipe, store: 
     else:
         result = _boosting(model, recipe, store, threads.most, count)
     diagnosis = _diagnosis(trees, time.perf_counter() - start, watch.look(), threads.count)
-    text = result.text or f"best of {trees} trees: {result.best}"
+    text = result.text or f"best with {result.best} of {trees} trees"
     predictions: dict[str, np.ndarray] = {
         split: store.levels(split, result.predictions[split]) for split in SPLITS if split in result.predictions
     }
