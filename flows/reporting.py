@@ -220,7 +220,7 @@ def show_effects(project: str, result: StudyResult, run: RunDirectory) -> None:
     parts = [f"# {project}: what each technique gains", result.summary, markdown_table(effects.table(result))]
     parts += [f"- not settled: {row.name}: {row.why}" for row in result.open]
     parts.append(f"Report with pictures and every sample: `headway report {project} {run.path.name}`")
-    address = mlflow_page(run)
+    address = mlflow_page(run.path, find_root())
     if address:
         parts.append(f"[The report of the study]({address}/artifacts/{REPORT})")
     page = "\n\n".join(parts)
