@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from itertools import pairwise
 
@@ -17,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from headway.columns import ngrams
 from headway.columns.config import NgramsConfig, PrepareConfig
 from headway.columns.ngrams import LENGTH, ODD, Ngrams, NgramsFitter
+from headway.columns.recognition import Specimen
 from headway.columns.text import TextColumn
 from headway.data.inputs import Inputs
 from headway.data.padded import padded
@@ -36,6 +38,7 @@ TEXTS = [
     "x",
     "a b",
     "the card's card " * 40,
+    "这个产品很好，喜欢! card カード3枚",
 ]
 
 
@@ -50,9 +53,15 @@ def hashed(part: str) -> int:
     return mixed(sum(mixed(ord(letter)) * ODD**i for i, letter in enumerate(part)) % 2**64)
 
 
+def is_a_word(letter: str) -> bool:
+    """Whether the letter is of a script without spaces between words."""
+    return unicodedata.name(letter, "").startswith(("CJK", "KATAKANA LETTER", "HIRAGANA LETTER"))
+
+
 def slowly(text: str | None) -> Counter[int]:
     """How often a text holds each feature: its words, pairs of words, and runs of 3 and 4 letters with the spaces around a word."""
-    words = "".join(letter if letter.isalnum() else " " for letter in (text or "").lower()).split()
+    spaced_text = "".join(f" {letter} " if is_a_word(letter) else letter for letter in (text or "").lower())
+    words = "".join(letter if letter.isalnum() else " " for letter in spaced_text).split()
     parts = [*words, *(f"{first} {second}" for first, second in pairwise(words))]
     counts = Counter(1 + hashed(part) % WORDS for part in parts)
     spaced = [f" {word} " for word in words]
@@ -119,6 +128,28 @@ def test_only_the_first_characters_count_and_a_column_without_letters_becomes_no
     assert empty.finish() is None
     with pytest.raises(ConfigError, match="words or characters must be at least 1"):
         PrepareConfig.parse({"ngrams": {"words": 0, "characters": 0}}, "prepare")
+
+
+def test_texts_without_spaces_between_words_are_read_by_their_letters_and_pairs_of_them() -> None:
+    rng = np.random.default_rng(0)
+    good, bad, rest = ["很好", "喜欢", "满意", "推荐"], ["糟糕", "失望", "太差", "退货"], "的了是在我有和就不人"
+    is_good = rng.random(600) < 0.5
+    texts = [
+        "".join(rng.permutation([*rng.choice(list(rest), 8), *rng.choice(good if one else bad, 2)])) for one in is_good
+    ]
+    table = pd.Series(texts, dtype="str")
+    guess = TextColumn().recognise(Specimen("评论", table, table))
+    assert guess is not None, "free text, and no key"
+    assert TextColumn().recognise(Specimen("名", table.str[:3], table.str[:3])) is None
+    column, labels = pa.array(texts), pa.array(np.where(is_good, "正", "负"))
+    for group in ("ngrams", "texts"):
+        fitter = TextColumn().fitter_for({group}, "评论", PrepareConfig(), False)
+        fitter.update(column.slice(0, 400), labels.slice(0, 400))
+        encoding = fitter.finish()
+        again = type(encoding).from_json(encoding.to_json())
+        features = rows_of(again, column) if group == "ngrams" else np.stack(list(again.apply(column)), 1)
+        model = LogisticRegression(max_iter=1000).fit(features[:400], is_good[:400])
+        assert model.score(features[400:], is_good[400:]) > 0.97
 
 
 def intents(rows: int, seed: int) -> pd.DataFrame:

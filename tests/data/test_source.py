@@ -124,6 +124,26 @@ def test_an_ambiguous_date_is_refused_until_its_format_is_stated(tmp_path: Path)
     assert file_rows[0]["d"] == pd.Timestamp("2024-04-03")
 
 
+@pytest.mark.parametrize(
+    ("form", "day", "others"),
+    [
+        ("%Y%m%d", "20240111", ["2024011", "202411", "202401110"]),
+        ("%d%m%Y", "11012024", ["1012024", "112024"]),
+        ("%Y%m", "202401", ["20241", "2024"]),
+    ],
+)
+def test_a_date_of_digits_alone_has_all_of_its_digits(tmp_path: Path, form: str, day: str, others: list[str]) -> None:
+    for number, text in enumerate([f"{day}.0", *others]):
+        frame = FRAME.assign(d=pd.Series([day, text, None]))
+        table = opened(write(frame, tmp_path / f"{number}.csv"), tmp_path, date_format=form)
+        if text in others:
+            with pytest.raises(DataError, match=rf"column d must be a date like {form}, but 1 value is not \(row 2: "):
+                rows(table)
+        else:
+            moment = pd.to_datetime(day, format=form)
+            assert [row["d"] for row in rows(table)] == [moment, moment, None]
+
+
 CSV = "n,c,d,t,y\n1,a,2024-01-01,x,no\n2,b,2024-01-02,y,yes\n"
 
 

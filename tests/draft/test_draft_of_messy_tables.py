@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from headway.draft.drafting import draft
@@ -53,7 +55,6 @@ def test_a_folder_of_files_with_classes_in_words(project_root: Path, suffix: str
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ({"d.csv": "a,a,y\n1,2,yes\n2,3,no\n"}, "d.csv: column names must differ, but a occurs more than once"),
         ({"d.csv": "a,y\n1,2\n", "h.csv": "a,hr,y\n1,2,3\n"}, "h.csv and d.csv differ in hr; give --data one of them"),
     ],
 )
@@ -64,6 +65,12 @@ def test_what_is_no_table_is_one_line(project_root: Path, content: dict[str, str
     with pytest.raises(DataError, match=line):
         draft("rows", "y", None, project_root)
     assert not list((project_root / "conf").iterdir())
+
+
+def test_a_name_that_occurs_twice_in_parquet_is_one_line(project_root: Path) -> None:
+    pq.write_table(pa.table([[1.5, 2], [2, 3], ["yes", "no"]], names=["a", "a", "y"]), project_root / "d.parquet")
+    with pytest.raises(DataError, match=r"d.parquet: column names must differ, but a occurs more than once"):
+        draft("d.parquet", "y", None, project_root)
 
 
 def test_a_date_that_only_the_event_writes_down_is_a_leak(project_root: Path) -> None:

@@ -21,7 +21,9 @@ from headway.data.opening import open_table
 from headway.draft.drafting import draft
 from headway.draft.layout import Choices, _is_header
 from headway.errors import HeadwayError
+from headway.pipeline.validation import examine
 from headway.project import load_project
+from headway.run.report import Silent
 from headway.serve.body import JSON, read_body
 from headway.serve.config import ServeConfig
 
@@ -203,6 +205,50 @@ def test_words_alone_are_a_line_of_names_unless_they_come_again_and_so_are_years
     assert _is_header(["", "a", "b"], [["1", "2", "3"], ["2", "5", "6"]])
 
 
+NAMES: dict[str, tuple[str, str, list[str]]] = {
+    "R's names of rows": ("a b y", "{n} {x} {z} {y}", ["row", "a", "b", "y"]),
+    "row is taken": ("row b y", "{n} {x} {z} {y}", ["row_2", "row", "b", "y"]),
+    "delimiters at the end of rows": ("a,b,y", "{x},{z},{y},", ["a", "b", "y", "column_4"]),
+    "delimiters at the end of all lines": ("a,b,y,,", "{x},{z},{y},,", ["a", "b", "y", "column_4", "column_5"]),
+    "names that occur again": ("a,a,c,a,y", "{x},{z},{x},{z},{y}", ["a", "a_2", "c", "a_3", "y"]),
+    "a comment": ("# a b y", "{x} {z} {y}", ["a", "b", "y"]),
+    "whole": ("a,b,y", "{x},{z},{y}", ["a", "b", "y"]),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_columns_whose_line_of_names_is_not_whole_are_named_and_their_values_are_below_their_names(
+    tmp_path: Path, case: str
+) -> None:
+    line, template, names = NAMES[case]
+    rng = np.random.default_rng(0)
+    rows = [
+        template.format(n=n, x=x, z=z, y=y)
+        for n, (x, z, y) in enumerate(
+            zip(rng.integers(0, 99, 100), rng.integers(0, 99, 100), rng.integers(0, 2, 100), strict=True)
+        )
+    ]
+    decisions = made(tmp_path, "x.txt", "\n".join(["Report", line, *rows]).encode())
+    data = load_project("t", tmp_path).data
+    assert {*data.features, *data.keys, *data.ignore, "y"} == set(names)
+    separator = "," if "," in line else " "
+    values = [dict(zip(names, row.split(separator), strict=True)) for row in rows]
+    read = rows_of(tmp_path)
+    for name in read.columns:
+        assert [float(value) for value in read[name]] == [float(one[name]) for one in values]
+    made_up = [name for name in names if name not in line and not name.startswith("column")]
+    assert sum("--header a,b,c names them all" in one for one in decisions) == len(made_up)
+
+
+def test_names_that_people_give_stand_in_place_of_the_files(tmp_path: Path) -> None:
+    made(tmp_path, "x.csv", text(), choices=Choices(header="size,town,n,y"))
+    project = load_project("t", tmp_path)
+    assert {"size", "town", "n"} == {*project.data.features}
+    read = rows_of(tmp_path)
+    assert len(read) == ROWS
+    assert read["size"].tolist() == table()["größe"].tolist()
+
+
 def test_a_name_in_quotes_with_a_line_break_is_one_name(tmp_path: Path) -> None:
     make(tmp_path, "x.csv", text().replace("größe".encode(), '"größe\r\n(m)"'.encode(), 1))
     frame = rows_of(tmp_path)
@@ -260,6 +306,21 @@ def test_what_people_set_is_written_into_the_draft(tmp_path: Path) -> None:
     assert (tmp_path / "conf" / "t.yaml").read_text().count("# ") > 5
 
 
+def test_lines_below_the_table_are_dropped_where_people_say_so_and_every_reading_tells_of_them(tmp_path: Path) -> None:
+    below = b"\nTotal rows: 300\nSource: the town's office, 2024\n"
+    choices = Choices(settings=("data.csv.uneven_lines=drop",))
+    decisions = made(tmp_path, "x.csv", text() + below, choices=choices)
+    line = "x.csv: 2 lines are left out, with too few or too many values, such as 'Total rows: 300'"
+    assert line in decisions
+    project = load_project("t", tmp_path)
+    table = open_table(project.data, project.task, tmp_path)
+    assert examine(project, table, Silent()).warnings[0] == line
+    read = rows_of(tmp_path)
+    (tmp_path / "conf" / "t.yaml").unlink()
+    made(tmp_path, "x.csv", text())
+    pd.testing.assert_frame_equal(read, rows_of(tmp_path))
+
+
 BROKEN: dict[str, tuple[Callable[[], bytes], tuple[str, ...], str]] = {
     "x.xlsx": (
         lambda: zipped({"[Content_Types].xml": b"", "xl/sheet.xml": b""}),
@@ -271,6 +332,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], tuple[str, ...], str]] = {
         (),
         "holds a.csv, b.csv; unpack it and give --data one of its files",
     ),
+    "x.orc": (lambda: b"ORC\x08\x03" + bytes(range(256)), (), "is an ORC file; write the table to Parquet"),
     "x.db": (lambda: b"SQLite format 3\0", (), "is an SQLite database"),
     "x.csv": (lambda: text(encoding="cp1252"), ("--encoding", "utf-8"), "is not; set --encoding"),
     "odd.csv": (text, ("--encoding", "klingon"), "--encoding must be a character encoding, but is 'klingon'"),
@@ -281,6 +343,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], tuple[str, ...], str]] = {
     ),
     "few.csv": (text, ("--header", "a,b"), "--header must name 4 columns, but names 2"),
     "deep.csv": (lambda: b"\n" * 60 + text(), ("--header", "3"), "--header N sets their line"),
+    "sums.csv": (lambda: text() + b"\nTotal: 300\n", (), "; --set data.csv.uneven_lines=drop leaves such lines out"),
     "none.csv": (text, ("--set", "data.written.zzz.decimal=,"), "--set data.written.zzz must name a column"),
 }
 
@@ -296,5 +359,5 @@ def test_every_refusal_is_one_line_that_names_an_option_of_init(
     assert cli.main(["init", "--data", name, "--target", "y", "--name", "t", *options]) in (2, 3)
     (error_line,) = capsys.readouterr().err.strip().splitlines()
     assert line in error_line
-    assert "data.csv" not in error_line
+    assert "data.csv" not in error_line.replace("--set data.csv", "")
     assert not list((tmp_path / "conf").iterdir())

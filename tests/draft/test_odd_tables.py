@@ -16,7 +16,9 @@ from headway.columns.config import PrepareConfig
 from headway.columns.number import NumericColumn
 from headway.columns.values import Place
 from headway.data.config import DataConfig
+from headway.data.opening import open_table
 from headway.draft.drafting import Draft, draft
+from headway.draft.layout import Choices
 from headway.draft.yaml import quoted
 from headway.errors import DataError
 from headway.pipeline import stages
@@ -135,6 +137,51 @@ def test_classes_that_are_spelt_in_several_ways_are_counted_as_one(tmp_path: Pat
         root.mkdir()
         assert make(root, name).decisions[0].startswith("task: classification, since y has 2 different values")
         assert load_project("t", root).data.positive == positive
+
+
+@pytest.mark.parametrize(
+    ("classes", "missing"),
+    [
+        (["yes", "no", "?"], ["?"]),
+        (["a", "b", "c", "N/A", "-"], ["-"]),  # N/A is null in every CSV
+        (["+", "-"], []),
+        (["none", "mild", "unknown"], []),
+        (["?", "x"], []),
+    ],
+)
+def test_marks_for_a_missing_class_are_no_classes(tmp_path: Path, classes: list[str], missing: list[str]) -> None:
+    (tmp_path / "conf").mkdir()
+    base().assign(y=(classes * ROWS)[:ROWS]).to_csv(tmp_path / "t.csv", index=False)
+    decisions = draft("t.csv", "y", None, tmp_path).decisions
+    data = load_project("t", tmp_path).data
+    assert [word for one in data.written.values() for word in one.missing] == missing
+    assert data.unlabelled == ("drop" if missing or "N/A" in classes else "stop")
+    assert any(" is read as missing" in line for line in decisions) == bool(missing)
+
+
+@pytest.mark.parametrize("file", ["t.csv", "t.parquet"])
+@pytest.mark.parametrize("mark", [-999, 9999])
+def test_a_number_of_nines_far_from_the_others_is_asked_about_and_may_be_missing(
+    tmp_path: Path, file: str, mark: int
+) -> None:
+    (tmp_path / "conf").mkdir()
+    numbers = np.arange(ROWS)
+    x = np.where(numbers % 9 == 0, mark, uniform(-3, 3).round(2))
+    table = base().assign(x=x, pages=np.where(numbers % 9 == 0, 99, numbers % 90))
+    if file.endswith("csv"):
+        table.to_csv(tmp_path / file, index=False)
+    else:
+        table.to_parquet(tmp_path / file)
+    lines = draft(file, "y", None, tmp_path).decisions
+    (line,) = [one for one in lines if one.startswith("x: ")]
+    setting = f"data.written.x.missing={mark}"
+    assert line.endswith(f"{mark} is far from the others and occurs 14 times: if it means missing, --set {setting}")
+    assert not any("far from" in one for one in lines if one.startswith("pages: "))
+    draft(file, "y", "again", tmp_path, Choices(settings=(setting,)))
+    project = load_project("again", tmp_path)
+    chunks = open_table(project.data, project.task, tmp_path).chunks(columns=["x"])
+    read = [value for chunk in chunks for value in chunk.batch.column(0).to_pylist()]
+    assert read == [None if value == mark else value for value in x]
 
 
 def test_classes_that_differ_by_a_full_stop_are_a_question(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import random
 import re
@@ -50,6 +51,10 @@ NUMBERS: list[tuple[list[str], list[float | None]]] = [
     (["-", "#DIV/0!", "2.5", "3", "4", "5", "6"], [None, None, 2.5, 3, 4, 5, 6]),
     (["1", " ", "2.5", "3", "", "5"], [1, None, 2.5, 3, None, 5]),
     (["$31.20/mo", "$5/mo", "$7/mo", "$8.5/mo", "$9/mo"], [31.2, 5, 7, 8.5, 9]),
+    (["$31/MO", "$5/MO", "$7/MO", "$8/MO", "$9/MO"], [31, 5, 7, 8, 9]),
+    (["31 /Monat", "5 /Monat", "7 /Monat", "8 /Monat", "9 /Monat"], [31, 5, 7, 8, 9]),
+    (["€12.5/m2", "€5/m2", "€7/m2", "€8/m2", "€9/m2"], [12.5, 5, 7, 8, 9]),
+    (["31/h", "5/h", "7/h", "8/h", "9/h"], [31, 5, 7, 8, 9]),
 ]
 
 
@@ -69,6 +74,26 @@ def test_numbers_as_people_write_them_are_read_as_the_numbers_that_they_are(
     assert [None if value is None else float(value) for value in read(texts)] == values
 
 
+def test_times_of_day_and_durations_are_seconds_where_there_are_more_than_a_few() -> None:
+    spans = [dt.timedelta(seconds=613 * n) for n in range(300)]  # two days
+    day = dt.timedelta(days=1)
+    cases = {
+        "spans": ([str(span) for span in spans], [span.total_seconds() for span in spans]),
+        "times": (
+            [f"{dt.datetime(2024, 1, 1) + span:%I:%M:%S %p}" for span in spans],
+            [(span % day).seconds for span in spans],
+        ),
+        "days": (
+            [f"2 days {span % day}" for span in spans],
+            [(2 * day + span % day).total_seconds() for span in spans],
+        ),
+    }
+    for texts, seconds in cases.values():
+        assert read([*texts, "n/a", "-0:30"]) == [*seconds, None, -1800]
+    assert read(["12:30", "1:30"] * 20) == ["12:30", "1:30"] * 20
+    assert read([f"{n}:{n + 60}" for n in range(99)]) == [f"{n}:{n + 60}" for n in range(99)]
+
+
 def test_a_word_among_many_numbers_is_a_missing_one() -> None:
     assert read(["1", "2", "refused"] * 2 + [str(n) for n in range(40)])[2] is None
 
@@ -85,6 +110,9 @@ def test_a_word_among_many_numbers_is_a_missing_one() -> None:
         ["1.2.3", "1.2.4", "1.2.5", "1.3.1", "2.0.0"],
         ["12:30", "13:30", "01:30", "02:30", "03:30"],
         ["1/2", "3/4", "5/6", "1/3", "1/4"],
+        ["101/A", "102/A", "103/A", "104/A", "105/A"],
+        ["101/A", "102", "103", "104/A", "105/A"],
+        ["7/AB", "8/AB", "9/AB", "10/AB", "11/AB"],
         ["10-20", "20-30", "30-40", "40-50", "50-60"],
         ["$5", "€6", "$7", "€8", "$9"],
         ["5 kg", "6 m", "7 kg", "8 m", "9 kg"],
@@ -123,6 +151,22 @@ DATES = [
     (["23/11/2024 08:30", "24/11/2024", "?"], ["2024-11-23 08:30", "2024-11-24", None]),
     (["2024-03", "2023-11", "1999-12"], ["2024-03-01", "2023-11-01", "1999-12-01"]),
     (["Mar-2024", "Nov-2023"], ["2024-03-01", "2023-11-01"]),
+    (
+        [f"{m}/{y}" for y, last in ((2022, 12), (2023, 11), (2024, 12), (2025, 4)) for m in range(1, last + 1)],
+        [f"{y}-{m}-1" for y, last in ((2022, 12), (2023, 11), (2024, 12), (2025, 4)) for m in range(1, last + 1)],
+    ),
+    (
+        [f"{m}/{y}" for y in (2023, 2024) for m in range(4, 11)],
+        [f"{y}-{m}-1" for y in (2023, 2024) for m in range(4, 11)],
+    ),
+    (["5. März 2024", "23. Mai 2024", "1. Dezember 2023"], ["2024-03-05", "2024-05-23", "2023-12-01"]),
+    (["5. Mär. 2024", "23. Okt. 2024", "1. Mai 2023"], ["2024-03-05", "2024-10-23", "2023-05-01"]),
+    (["5 août 2024", "23 févr. 2024", "1 juil. 2023"], ["2024-08-05", "2024-02-23", "2023-07-01"]),
+    (["5 de marzo de 2024", "23 de enero de 2024"], ["2024-03-05", "2024-01-23"]),
+    (["5th March 2024", "23rd May 2024", "1st Sept 2023"], ["2024-03-05", "2024-05-23", "2023-09-01"]),
+    (["Sept. 5, 2024", "Dec. 23, 2024"], ["2024-09-05", "2024-12-23"]),
+    (["20240305T102030Z", "20231123T000000Z"], ["2024-03-05 10:20:30", "2023-11-23"]),
+    (["2024年3月5日", "2023年11月23日"], ["2024-03-05", "2023-11-23"]),
     (["Tue, 05 Mar 2024", "Sat, 23 Nov 2024"], ["2024-03-05", "2024-11-23"]),
     (["Tuesday, March 05, 2024", "Saturday, November 23, 2024"], ["2024-03-05", "2024-11-23"]),
     (["Tue Mar 05 10:20:30 2024", "Sat Nov 23 00:00:00 2024"], ["2024-03-05 10:20:30", "2024-11-23"]),
@@ -146,8 +190,17 @@ NO_DATES = {
     "seasons": [f"{year}/{(year + 1) % 100:02}" for year in range(2000, 2012)],
     "seasons with a hyphen": [f"{year}-{(year + 1) % 100:02}" for year in range(2000, 2012)],
     "numbers of files": [f"{number}/{year}" for year in (1200, 1801, 4500, 9321) for number in range(1, 10)],
+    "numbers of files of nine": [f"{number}/{year}" for year in range(2010, 2014) for number in range(1, 10)],
+    "numbers of as many files as came": [
+        f"{number:02}/{year}"
+        for year, last in ((2010, 9), (2011, 12), (2012, 7), (2013, 11))
+        for number in range(1, last + 1)
+    ],
+    "quarters": [f"{year}-{quarter}" for year in range(2010, 2014) for quarter in range(1, 5)],
+    "numbers of files of digits alone": [f"{year}{number:02}" for year in range(2010, 2014) for number in range(1, 10)],
     "two texts": ["3/2010", "4/2011"],
     "names of models": [f"May {year}" for year in range(1000, 1040)],
+    "things with a year": [f"Set {year}" for year in range(2000, 2020)],
     "prices of six digits": [f"{year}{month:02}" for year in (1901, 2001) for month in range(1, 10)],
 }
 
@@ -212,6 +265,42 @@ def test_a_stated_type_overrules_a_guessed_form_of_dates(tmp_path: Path) -> None
         opened = open_table(project.data, project.task, tmp_path)
         (row,) = next(opened.chunks(columns=["month", "when"], rows=1)).batch.to_pylist()
         assert row == {"month": value, "when": ambiguous[0]}
+
+
+@pytest.mark.parametrize(("unit", "a_second"), [("seconds", 1), ("milliseconds", 1000), ("nanoseconds", 10**9)])
+@pytest.mark.parametrize(("name", "step"), [("recorded", 3600), ("timestamp", 1)])
+def test_numbers_that_count_since_1970_are_moments_by_their_name_or_their_steps(
+    tmp_path: Path, unit: str, a_second: int, name: str, step: int
+) -> None:
+    (tmp_path / "conf").mkdir()
+    moments = pd.date_range("2024-01-01", periods=300, freq=f"{step}s")
+    counts = 1_704_067_200 * a_second + np.arange(300) * step * a_second
+    load = np.sin(np.arange(300) / 24 * 2 * np.pi) + np.arange(300) % 7 / 9
+    pd.DataFrame({name: counts, "load": load.round(4)}).to_csv(tmp_path / "d.csv", index=False)
+    draft("d.csv", "load", None, tmp_path)
+    project = load_project("d", tmp_path)
+    assert project.data.written == {name: Written(dates=(unit,))}
+    assert project.data.series is not None
+    assert (project.split.by, project.split.column) == ("time", name)
+    rows = open_table(project.data, project.task, tmp_path)
+    read = [one for chunk in rows.chunks(columns=[name]) for one in chunk.batch.column(0).to_pylist()]
+    assert read == moments.to_pydatetime().tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("phone", range(600_000_000, 700_000_000, 333_333)),
+        ("customer_id", range(1_700_000_000, 1_700_000_300)),
+        ("number", range(1_700_000_000, 1_700_000_300)),
+        ("timestamp", range(1000, 1300)),
+    ],
+)
+def test_other_numbers_of_that_size_are_no_moments(name: str, numbers: range) -> None:
+    shuffled = random.Random(0).sample(list(numbers), len(numbers))
+    ends = [n + n % 7 for n in shuffled] if name == "phone" else shuffled
+    assert as_written(pd.DataFrame({name: ends}))[1] == {}
+    assert as_written(pd.DataFrame({name: pd.Series([str(n) for n in ends], dtype=object)}))[1] == {}
 
 
 def test_dates_that_may_be_two_days_are_a_question_and_no_guess(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def _init_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--encoding", metavar="NAME", help=text)
     text = "what stands between the values of CSV: a character, tab, space, spaces, or signs such as :: (default: by its content)"
     command.add_argument("--delimiter", metavar="C", help=text)
-    text = "the number of the line with the columns' names; none; or, for files without one, the names: a,b,c"
+    text = "the number of the line with the columns' names; none; or names in place of the file's: a,b,c"
     command.add_argument("--header", metavar="N", help=text)
     text = "write a value of your own; data.written.COLUMN and data.date_format say how values are written; may be given again"
     command.add_argument(

@@ -167,7 +167,8 @@ class CategoricalColumn(ColumnType):
         mentions = share > 0.95 and specimen.is_called_an_id
         if len(texts) > 20 and (share == 1 or (distinct > 1000 and share > 0.5) or mentions):
             return Guess("key", None, f"{distinct:,} different texts in {len(texts):,} rows")
-        what = "true or false" if set(texts.str.lower()) <= {"true", "false"} else f"{distinct:,} different values"
+        what = f"{distinct:,} different values" if distinct > 1 else f"{texts.iloc[0]}, or missing"
+        what = "true or false" if set(texts.str.lower()) == {"true", "false"} else what
         return Guess("feature", self.name, what)
 
     def expectations(self, summary: Summary) -> list[Suggestion]:

@@ -16,6 +16,7 @@ from headway.columns.continuous import Continuous
 from headway.columns.recognition import Guess, Specimen
 from headway.columns.spelling import moments, texts_of
 from headway.columns.values import BadValues, Place, family, refusal, unfit
+from headway.columns.written import read_dates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +79,8 @@ class DateColumn(ColumnType):
     def drafted(self, values: pd.Series, date_format: str | None) -> pd.Series:
         import pandas as pd
 
+        if pd.api.types.is_datetime64_any_dtype(values.dtype):
+            return pd.to_datetime(values, utc=True)
         texts = values.astype(object).where(values.notna(), None)
         forms = [date_format] if date_format else UNAMBIGUOUS
         tries = [pd.to_datetime(texts, format=form, errors="coerce", utc=True) for form in forms]
@@ -105,20 +108,16 @@ def _zone_of(present: pd.Series) -> str | None:
 
 def _parse(column: pa.Array, place: Place, date_format: str | None) -> pa.Array:
     """Each text by the first format that fits it, independently of other rows; a number's text may end in .0."""
-    import pandas as pd
-
-    present = pc.is_valid(column).to_numpy(zero_copy_only=False)
-    times = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[us, UTC]")
-    for spelling in (column, pc.replace_substring_regex(column, r"^([0-9]+)\.0*$", r"\1")):
-        texts = pd.Series(spelling.to_pandas(), dtype="object")
-        for form in [date_format] if date_format else UNAMBIGUOUS:
-            missing = present & times.isna().to_numpy()
-            if missing.any():
-                attempt = pd.to_datetime(texts[missing], format=form, errors="coerce", utc=True)
-                times[missing] = attempt.astype("datetime64[us, UTC]")
-    bad = present & times.isna().to_numpy()
+    forms = (date_format,) if date_format else UNAMBIGUOUS
+    coded = column.dictionary_encode()
+    distinct = read_dates(coded.dictionary, forms)
+    if distinct.null_count:
+        whole = pc.replace_substring_regex(coded.dictionary, r"^([0-9]+)\.0*$", r"\1")
+        distinct = pc.coalesce(distinct, read_dates(whole, forms))
+    times = distinct.take(coded.indices)
+    bad = pc.and_(times.is_null(), column.is_valid()).to_numpy(zero_copy_only=False)
     if bad.any():
         rule = f"a date like {date_format}" if date_format else "a date such as 2024-12-31"
         problem = refusal(column, bad, place, rule)
         raise BadValues(f"{problem}; data.date_format can state another", place.column, rule, bad)
-    return pa.Array.from_pandas(times.dt.tz_localize(None))
+    return times

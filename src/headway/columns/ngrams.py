@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from headway.columns.base import Fitter, RaggedEncoding
 from headway.columns.config import NgramsConfig, PrepareConfig
 from headway.columns.ragged import Ragged
-from headway.columns.words import plain_words, without
+from headway.columns.words import is_spaceless, plain_words, without
 
 WEIGHTED = np.dtype([("feature", "<i4"), ("weight", "<f4")])
 """A feature's number, of which 0 is padding, and its weight in the row."""
@@ -45,13 +45,14 @@ ODD = 0xD6E8FEB86659FD93
 class Ngrams(RaggedEncoding):
     """``frequencies`` (V,): of how many of ``rows`` training rows a feature stands in; ``words`` of them are of words, the rest of runs.
 
-    ``most``: characters that count.
+    ``most``: characters that count. ``apart``: whether letters of scripts without spaces are words.
     """
 
     words: int
     most: int
     rows: int
     frequencies: tuple[int, ...]
+    apart: bool = False
 
     group: ClassVar[str] = "ngrams"
 
@@ -80,7 +81,8 @@ class Ngrams(RaggedEncoding):
 
     def ragged(self, column: pa.Array, missing: tuple[str, ...] = ()) -> Ragged:
         """Of each row the features that it holds, by number. Every row's weights depend on that row alone."""
-        counted = features_of(without(column, missing), self.words, len(self.frequencies) - self.words, self.most)
+        runs = len(self.frequencies) - self.words
+        counted = features_of(without(column, missing), self.words, runs, self.most, self.apart)
         blocks = [self._weighted(rows, features, counts, n) for rows, features, counts, n in counted]
         values = np.concatenate([np.empty(0, WEIGHTED), *(block.values for block in blocks)])
         lengths = np.concatenate([np.zeros(1, np.int64), *(block.lengths for block in blocks)])
@@ -104,40 +106,43 @@ class NgramsFitter(Fitter):
         self._name, self._config = name, config.ngrams
         self._frequencies = np.zeros(self._config.words + self._config.characters, np.int64)
         self._rows = 0
+        self._apart = False
 
-    def block(self, column: pa.Array, labels: pa.Array) -> tuple[int, np.ndarray]:
-        """How many rows there are, and (V,) in how many of them each feature stands."""
+    def block(self, column: pa.Array, labels: pa.Array) -> tuple[int, np.ndarray, bool]:
+        """How many rows there are, (V,) in how many of them each feature stands, and whether some are of a script without spaces."""
         config: NgramsConfig = self._config
-        frequencies = np.zeros_like(self._frequencies)
-        for _, features, _, _ in features_of(column, config.words, config.characters, config.most):
+        frequencies, apart = np.zeros_like(self._frequencies), is_spaceless(column)
+        for _, features, _, _ in features_of(column, config.words, config.characters, config.most, apart):
             frequencies += np.bincount(features, minlength=len(frequencies) + 1)[1:]
-        return len(column), frequencies
+        return len(column), frequencies, apart
 
-    def add(self, partial: tuple[int, np.ndarray]) -> None:
+    def add(self, partial: tuple[int, np.ndarray, bool]) -> None:
         self._rows += partial[0]
         self._frequencies += partial[1]
+        self._apart |= partial[2]
 
     def to_json(self) -> dict[str, object]:
-        return {"rows": self._rows, "frequencies": self._frequencies.tolist()}
+        return {"rows": self._rows, "frequencies": self._frequencies.tolist(), "apart": self._apart}
 
     def take(self, values: Mapping[str, Any]) -> None:
         self._rows, self._frequencies = values["rows"], np.array(values["frequencies"], np.int64)
+        self._apart = values["apart"]
 
     def finish(self) -> Ngrams | None:
         """None where no row holds a text."""
         if not self._frequencies.any():
             return None
         config = self._config
-        return Ngrams(self._name, config.words, config.most, self._rows, tuple(self._frequencies.tolist()))
+        return Ngrams(self._name, config.words, config.most, self._rows, tuple(self._frequencies.tolist()), self._apart)
 
 
 Counted = tuple[np.ndarray, np.ndarray, np.ndarray, int]
 """Rows (P,), features (P,) and counts (P,), by row and feature, of so many rows."""
 
 
-def features_of(column: pa.Array, words: int, runs: int, most: int) -> Iterator[Counted]:
+def features_of(column: pa.Array, words: int, runs: int, most: int, apart: bool) -> Iterator[Counted]:
     """How often each row holds each feature, some rows at a time: 1 to ``words`` for words and pairs of words, then those of runs."""
-    texts = pc.binary_join_element_wise(" ", plain_words(pc.utf8_slice_codeunits(column, 0, most)), " ", "")
+    texts = pc.binary_join_element_wise(" ", plain_words(pc.utf8_slice_codeunits(column, 0, most), apart), " ", "")
     lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
     blocks = np.cumsum(lengths) // CHARACTERS_AT_ONCE
     starts = [*np.flatnonzero(np.diff(blocks, prepend=-1)).tolist(), len(column)]

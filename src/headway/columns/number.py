@@ -17,6 +17,7 @@ from headway.columns.base import ColumnType, Encoding, Fitter, Prepared, Suggest
 from headway.columns.category import CategoricalColumn
 from headway.columns.config import PrepareConfig
 from headway.columns.continuous import Continuous
+from headway.columns.epochs import unit_of
 from headway.columns.recognition import FEW, MINUS, Guess, Specimen, is_number, numbers
 from headway.columns.spread import Spread
 from headway.columns.summary import Summary
@@ -30,8 +31,6 @@ FIRST_YEAR, LAST_YEAR, YEARS = 1900, 2100, 10
 
 LARGEST = 1e150
 """Squares of larger numbers are beyond what a double holds, and with them every spread."""
-
-UNITS_OF_TIME = {"seconds": 1, "milliseconds": 1000}
 
 MOST_THINGS = 1000
 """Numbers that stand for things are categories where there are so many different ones, or recur in half the rows."""
@@ -221,10 +220,13 @@ class NumericColumn(ColumnType):
                 return Guess("feature", CategoricalColumn.name, why)
             if specimen.is_called_an_id:
                 return Guess("key", None, what)
-        why, unit = f"numbers from {finite.min():g} to {finite.max():g}", _unit_of_time(finite)
-        return Guess(
-            "feature", self.name, f"{why}; if they are {unit} since 1970: write them as dates" if unit else why
-        )
+        why, unit = f"numbers from {finite.min():g} to {finite.max():g}", unit_of(finite)
+        setting = f"--set data.written.{specimen.name}"
+        fix = f"; if they are {unit} since 1970: {setting}.dates={unit}" if unit else ""
+        if (mark := _mark_of_missing(finite)) is not None:
+            fact = f"{mark:g} is far from the others and occurs {np.sum(finite == mark):,} times"
+            fix = f"; {fact}: if it means missing, {setting}.missing={mark:g}"
+        return Guess("feature", self.name, why + fix)
 
     def _recognise_few(self, specimen: Specimen, values: np.ndarray) -> Guess:
         """Grades, counts and years have an order, and next year is a number that no code is; flags and codes have none."""
@@ -252,12 +254,15 @@ class NumericColumn(ColumnType):
         return NumberFitter(name, self.name, config)
 
 
-def _unit_of_time(values: np.ndarray) -> str:
-    """The unit in which all may be moments of the years 1990 to 2040; empty where they are none."""
-    first, last = 631_152_000, 2_208_988_800
-    whole = bool((values == np.floor(values)).all())
-    fits = (unit for unit, n in UNITS_OF_TIME.items() if first * n <= values.min() and values.max() <= last * n)
-    return next(fits, "") if whole else ""
+def _mark_of_missing(values: np.ndarray) -> float | None:
+    """The least or largest number where it is made of nines, recurs, and is farther from the others than these are from each other."""
+    for end in (values.min(), values.max()):
+        others = values[values != end]
+        if re.fullmatch(r"-?9{2,}", f"{end:.0f}") and end % 1 == 0 and 1 < len(values) - len(others) < len(others):
+            low, high = others.min(), others.max()
+            if low < high and max(low - end, end - high) > high - low:
+                return float(end)
+    return None
 
 
 def _are_one(specimen: Specimen) -> bool:

@@ -27,13 +27,16 @@ from headway.columns.recognition import FEW, Guess, Specimen
 from headway.columns.summary import Summary
 from headway.columns.tokenizer import BytePairs, Characters, Tokenizer, tokenizer_from_json
 from headway.columns.values import BadValues, Place, refusal
-from headway.columns.words import Words, WordsFitter, without
+from headway.columns.words import SPACELESS, Words, WordsFitter, without
 
 CHARACTERS_A_TOKEN = 16
 """So many characters for each token that counts are looked at, so that a text of a megabyte costs no more than one of a page."""
 
 SAMPLE_CHARACTERS = 1 << 25
 """Characters of training texts for a tokenizer: more change no frequent pair, and all of a large table would not fit in memory."""
+
+LETTERS_A_WORD = 2
+"""Of scripts without spaces, such as Chinese, by which texts are told from names."""
 
 SHOWN = 200
 """Characters of a text that a profile keeps."""
@@ -204,7 +207,9 @@ class TextColumn(ColumnType):
         return canonical_text(column, place, look)
 
     def recognise(self, specimen: Specimen) -> Guess | None:
-        words = specimen.texts.str.count(r"\S+").mean()
+        texts = pa.array(specimen.texts.tolist(), pa.string())
+        words = pc.mean(pc.count_substring_regex(texts, r"\S+")).as_py()
+        words += pc.mean(pc.count_substring_regex(texts, SPACELESS)).as_py() / LETTERS_A_WORD
         if specimen.distinct > FEW and specimen.distinct > 0.5 * len(specimen.texts) and words >= 3:
             return Guess("feature", self.name, f"free text of {words:.0f} words on average")
         return None

@@ -8,21 +8,29 @@ $4,210.18    {thousands: ",", units: {$: 1}}     4210.18
 " YES"       {fold: true}                        yes
 Y, 1, true   {truth: true}                       true
 11/23/2024   {dates: ["%m/%d/%Y", ISO8601]}      2024-11-23
+1732320000   {dates: [seconds]}               2024-11-23
+1:23:45      {clock: true}                    5025
 """
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
+from headway.columns.clock import read_clock
+from headway.columns.epochs import EPOCHS, moments_of
+from headway.columns.months import in_english
 from headway.columns.values import Place, family, plain, refusal
 from headway.config import Config
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TRUE = ("true", "yes", "y", "t", "on", "1")
 FALSE = ("false", "no", "n", "f", "off", "0")
@@ -34,7 +42,8 @@ _TYPED = {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2013": 
 class Written(Config):
     """The form of a column's values. It is for text; values that a file holds as numbers, dates or truth values stay.
 
-    Numbers are read like their texts where dates are digits alone: 202403 is a date where they are %Y%m.
+    Numbers are read like their texts where dates are digits alone, as %Y%m, or a count since 1970, as seconds; and numbers among
+    ``missing`` are missing.
     """
 
     decimal: Literal[".", ","] = Field(".", description="The character before a number's decimals.")
@@ -51,14 +60,22 @@ class Written(Config):
     truth: bool = Field(
         False, description="Whether yes, y, t, on and 1 are true, and no, n, f, off and 0 false, in capitals or not."
     )
+    clock: bool = Field(
+        False,
+        description="Whether its values are times of day or durations, such as 7:30, 1:23:45, 7:30 pm or 2 days 03:00:00; they become "
+        "seconds.",
+    )
     dates: tuple[str, ...] = Field(
-        (), description="The formats of its dates, tried in this order: %d/%m/%Y; ISO8601 is 2024-12-31."
+        (),
+        description="The formats of its dates, tried in this order: %d/%m/%Y; ISO8601 is 2024-12-31; seconds, milliseconds, microseconds "
+        "or nanoseconds since 1970.",
     )
 
     @field_validator("missing", "dates", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+        values = value if isinstance(value, (list, tuple)) else (value,)
+        return tuple(str(one) if isinstance(one, (int, float)) else one for one in values)
 
     @property
     def is_number(self) -> bool:
@@ -69,7 +86,12 @@ class Written(Config):
     def _consistent(self) -> Written:
         if self.decimal == self.thousands:
             raise ValueError(f"thousands must differ from decimal, but both are {self.decimal!r}")
-        kinds = {"numbers": self.is_number, "dates": bool(self.dates), "texts": self.fold or self.truth}
+        kinds = {
+            "numbers": self.is_number,
+            "times": self.clock,
+            "dates": bool(self.dates),
+            "texts": self.fold or self.truth,
+        }
         if sum(kinds.values()) > 1:
             raise ValueError(
                 f"a column is of one kind, but its settings are for {' and '.join(k for k, v in kinds.items() if v)}"
@@ -78,7 +100,7 @@ class Written(Config):
 
 
 def read_written(column: pa.Array, written: Written, place: Place) -> pa.Array:
-    """A column with its texts read as values; other values stay, but numbers where dates are digits alone: 202403 is "202403".
+    """A column with its texts read as values; other values stay, but numbers that may be dates: 202403 is "202403".
 
     Raises BadValues for texts of another form.
     """
@@ -87,16 +109,21 @@ def read_written(column: pa.Array, written: Written, place: Place) -> pa.Array:
     if written.truth and form in ("true or false", "a number"):
         column = pc.cast(column, pa.string()) if form == "true or false" else _texts(column)
         form = "text"
-    if form == "a number" and any(map(_digits, written.dates)):
+    if form == "a number" and any(one in EPOCHS or _digits(one) for one in written.dates):
         column, form = _texts(column), "text"
+    if form == "a number" and written.missing:
+        return _without(column, written.missing)
     if form != "text":
         return column
     coded = pc.utf8_trim_whitespace(column).dictionary_encode()
     texts = coded.dictionary
     if written.missing:
         lowered = pa.array([word.lower() for word in written.missing], pa.string())
-        texts = pc.if_else(pc.is_in(pc.utf8_lower(texts), value_set=lowered), pa.scalar(None, pa.string()), texts)
-    if not (written.is_number or written.dates or written.fold or written.truth):
+        missing = pc.or_(
+            pc.is_in(pc.utf8_lower(texts), value_set=lowered), pc.is_in(_texts(texts), value_set=_texts(lowered))
+        )
+        texts = pc.if_else(missing, pa.scalar(None, pa.string()), texts)
+    if not (written.is_number or written.clock or written.dates or written.fold or written.truth):
         return column if not texts.null_count else pc.if_else(texts.is_null().take(coded.indices), None, column)
     values, rule = _read(texts, written)
     is_wrong = pc.and_(values.is_null(), texts.is_valid()) if rule else None
@@ -106,10 +133,19 @@ def read_written(column: pa.Array, written: Written, place: Place) -> pa.Array:
     return values.take(coded.indices)
 
 
+def _without(column: pa.Array, words: tuple[str, ...]) -> pa.Array:
+    """Numbers, null where they are one of the words."""
+    missing = pc.is_in(_texts(column), value_set=_texts(pa.array(words, pa.string())))
+    return pc.if_else(missing, pa.scalar(None, column.type), column)
+
+
 def _read(texts: pa.Array, written: Written) -> tuple[pa.Array, str]:
     """The value of each different text, null where it has none, and the rule that such a text breaks."""
     if written.dates:
-        return read_dates(texts, written.dates), f"a date like {' or '.join(written.dates)}"
+        forms = (f"{form} since 1970" if form in EPOCHS else form for form in written.dates)
+        return read_dates(texts, written.dates), f"a date like {' or '.join(forms)}"
+    if written.clock:
+        return read_clock(texts), "a time such as 7:30 or 1:23:45"
     if written.is_number:
         return read_numbers(texts, written), "numeric, in the form of data.written"
     folded = pc.utf8_lower(texts)
@@ -185,7 +221,7 @@ def _digits(form: str) -> int:
 def read_dates(texts: pa.Array, formats: tuple[str, ...]) -> pa.Array:
     """The moment of each text by the first format that fits it, timestamp[us] in UTC without a zone; null where none does.
 
-    Dates as digits alone have all their digits: 2024011 is no day. A number's text may end in .0.
+    Dates as digits alone have all their digits: 2024011 is no day. A number's text may end in .0. Names of months are of several languages.
     """
     import pandas as pd
 
@@ -193,10 +229,31 @@ def read_dates(texts: pa.Array, formats: tuple[str, ...]) -> pa.Array:
     times = pd.Series(pd.NaT, index=range(len(values)), dtype="datetime64[us, UTC]")
     for form in formats:
         rest, spellings = values.notna() & times.isna(), values
+        if not rest.any():
+            break
+        if form in EPOCHS:
+            times[rest] = _counted(values[rest], form)
+            continue
         if count := _digits(form):
             spellings = values.where(values.isna(), values.astype(str).str.replace(r"\.0*$", "", regex=True))
             rest &= spellings.astype(str).str.fullmatch(rf"[0-9]{{{count}}}")
         if rest.any():
-            moments = pd.to_datetime(spellings[rest], format=form, errors="coerce", utc=True)
-            times[rest] = moments.astype("datetime64[us, UTC]")
+            times[rest] = _parsed(spellings[rest], form)
+        if re.search("%[bB]", form) and (others := values.notna() & times.isna()).any():
+            times[others] = _parsed(values[others].map(in_english), form.replace("%B", "%b"))
     return pa.Array.from_pandas(times.dt.tz_localize(None))
+
+
+def _parsed(texts: pd.Series, form: str) -> pd.Series:
+    """The moments of texts in a format; NaT for other texts."""
+    import pandas as pd
+
+    return pd.to_datetime(texts, format=form, errors="coerce", utc=True).astype("datetime64[us, UTC]")
+
+
+def _counted(texts: pd.Series, unit: str) -> pd.Series:
+    """The moments of texts that count the time since 1970; NaT for other texts."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(texts, errors="coerce")
+    return pd.Series(moments_of(numbers.to_numpy(), unit), texts.index).dt.tz_localize("UTC")

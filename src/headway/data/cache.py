@@ -26,7 +26,7 @@ from headway import __version__
 from headway.errors import DamagedError
 from headway.files.atomic import digest, read_json, write_atomically
 
-FORM = 2
+FORM = 3
 """To be increased when something is computed or kept in another way."""
 
 MOST_BYTES = 4 << 30

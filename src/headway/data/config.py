@@ -40,6 +40,11 @@ class CsvOptions(Config):
         0, ge=0, description="Lines above the line of names, or above the rows of files without one."
     )
 
+    uneven_lines: Literal["stop", "drop"] = Field(
+        "stop",
+        description="Lines with too few or too many values, such as a sum below the table: stop the run, or are dropped.",
+    )
+
     @field_validator("delimiter")
     @classmethod
     def _no_letters(cls, value: str) -> str:
@@ -50,7 +55,8 @@ class CsvOptions(Config):
     @property
     def how(self) -> dict[str, object]:
         """What decides on the rows; what was added later is left out where it says nothing, so that earlier digests hold."""
-        return self.model_dump(exclude=set() if self.skip_lines else {"skip_lines"})
+        later = {"skip_lines", "uneven_lines"}
+        return self.model_dump(exclude={n for n in later if getattr(self, n) == type(self).model_fields[n].default})
 
 
 class DataConfig(Config):

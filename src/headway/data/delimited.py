@@ -86,10 +86,9 @@ def csv_batches(
     """The rows below a header, of the chosen columns. Without ``threads`` an error names the line."""
 
     def leave_out(row: pacsv.InvalidRow) -> str:
-        assert on_bad_line is not None
-        on_bad_line(
-            row.text if is_plain(delimiter) else row.text.replace(UNIT, " " if delimiter == SPACES else delimiter)
-        )
+        if on_bad_line is not None:
+            text = row.text
+            on_bad_line(text if is_plain(delimiter) else text.replace(UNIT, " " if delimiter == SPACES else delimiter))
         return "skip"
 
     delimiter = csv.delimiter
@@ -106,7 +105,9 @@ def csv_batches(
             skip_rows=header.lines,
         ),
         parse_options=pacsv.ParseOptions(
-            delimiter=csv.delimiter, newlines_in_values=True, invalid_row_handler=leave_out if on_bad_line else None
+            delimiter=csv.delimiter,
+            newlines_in_values=True,
+            invalid_row_handler=leave_out if on_bad_line or csv.uneven_lines == "drop" else None,
         ),
         convert_options=pacsv.ConvertOptions(
             column_types={n: pa.string() for n in names},

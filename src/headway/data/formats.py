@@ -220,7 +220,8 @@ def _broken_line(file: str, csv: CsvOptions, header: Header) -> DataError | None
     if problem is None:
         return None
     with _stream_of(file, "csv") as stream:
-        return _ragged(problem, PurePath(file).name, header, text_lines(stream, csv))
+        error = _ragged(problem, PurePath(file).name, header, text_lines(stream, csv))
+    return error and DataError(f"{error}; data.csv.uneven_lines: drop leaves such lines out")
 
 
 def read_csv(content: bytes, names_to_read: Sequence[str], name: str) -> tuple[list[str], Iterator[pa.RecordBatch]]:

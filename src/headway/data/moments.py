@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway.columns.epochs import moments_of, unit_of
 from headway.columns.values import family, plain
 from headway.data.date_formats import COMPACT, ISO, NUMBER, TEXT, WITH_ZONE, dates_in, formats_of, misfits, values_in
 from headway.errors import ConfigError, DataError
@@ -35,13 +36,6 @@ class Dated(Protocol):
     def chunks(self, columns: Sequence[str] | None = None) -> Iterator[Chunk]:
         """The rows in order."""
         ...
-
-
-_EPOCHS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
-"""How many of each unit are a second. Programs count the time since 1970 in these units."""
-
-_EPOCH_YEARS = (np.datetime64("1990", "us"), np.datetime64("2040", "us"))
-"""Numbers that all lie between these years, in one of the units, are read as dates: other counts hardly ever lie there."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +68,11 @@ def moments(table: Dated, split: SplitConfig) -> Moments:
 
 def _since_1970(values: np.ndarray, name: str) -> Moments:
     """As dates where all are plausible as a count of time since 1970, otherwise as they are."""
-    first, last = (year.astype("datetime64[s]").astype(np.int64) for year in _EPOCH_YEARS)
-    for unit, a_second in _EPOCHS.items():
-        if first <= values.min() / a_second and values.max() / a_second < last:
-            microseconds = values // (a_second // 10**6) if a_second > 10**6 else values * (10**6 // a_second)
-            dates = microseconds.astype(np.int64).view("datetime64[us]")
-            return Moments(name, dates, f"{name} is read as {unit} since 1970 (otherwise state split.format: number)")
-    return Moments(name, values)
+    unit = unit_of(values)
+    if unit is None:
+        return Moments(name, values)
+    note = f"{name} is read as {unit} since 1970 (otherwise state split.format: number)"
+    return Moments(name, moments_of(values, unit), note)
 
 
 def _values(table: Dated, split: SplitConfig, name: str) -> np.ndarray:

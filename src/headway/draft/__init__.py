@@ -1,6 +1,7 @@
 """`headway init`: drafts a project from its data.
 
-layout    the layout of its files: format, delimiter, line of names; encoding: of their characters
+layout    the layout of its files: format, delimiter, line of names; encoding: of their characters; heading: names that are not whole;
+          objects: one object of JSON instead of rows
 first_rows the rows that decisions are made on
 settings  `--set`: how the table is read, and settings that replace those of the draft
 writing   the form of its values, where it is not plain; numerals: of numbers, dating: of dates

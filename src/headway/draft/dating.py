@@ -11,6 +11,11 @@ from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
+from headway.columns.months import ENGLISH, in_english
+from headway.columns.written import read_dates
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -28,7 +33,8 @@ _DAYS = (
     *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d"),
     *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y"),
     *("%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%b %d, %Y", "%b %d %Y", "%b-%d-%Y", "%d %B %Y", "%d. %B %Y", "%d-%B-%Y"),
-    *("%B %d, %Y", "%B %d %Y", "%d %b %y", "%d-%b-%y", "%Y-%m-%d"),
+    *("%B %d, %Y", "%B %d %Y", "%d %b %y", "%d-%b-%y", "%Y-%m-%d", "%d de %B de %Y"),
+    *("%Y年%m月%d日", "%Y년 %m월 %d일", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%SZ"),
 )
 _MONTHS_OF_DIGITS = ("%Y-%m", "%Y/%m", "%m/%Y")
 MONTHS = (*_MONTHS_OF_DIGITS, "%b %Y", "%b-%Y", "%B %Y", "%B-%Y")
@@ -55,7 +61,7 @@ def dating_of(texts: Mapping[str, int], missing: frozenset[str]) -> Dating | Non
     shapes: dict[str, list[str]] = defaultdict(list)
     for text in texts:
         if text not in words:
-            shapes[_shape(text)].append(text)
+            shapes[_shape(in_english(text))].append(text)
             if len(shapes) > MOST_SHAPES:
                 return None
     fits = {shape: _fitting(shape, {text: texts[text] for text in some}) for shape, some in shapes.items()}
@@ -92,17 +98,27 @@ def _formats() -> dict[str, list[str]]:
 
 def _fitting(shape: str, texts: Mapping[str, int]) -> list[str]:
     """The formats that every text is written in."""
-    import pandas as pd
-
-    every = pd.Series(list(texts), dtype=object)
+    every = list(texts)
     forms = [*([_ISO] if re.match(r"\d{4}-\d\d-\d\d", every[0]) else []), *_formats().get(shape, [])]
     fits = []
     for form in forms:
-        if pd.to_datetime(every[:20], format=form, errors="coerce", utc=True).notna().all():
-            moments = pd.to_datetime(every, format=form, errors="coerce", utc=True)
-            if moments.notna().all() and (form not in MONTHS or _are_months(form, texts, moments)):
-                fits.append(form)
+        if read_dates(pa.array(every[:20], pa.string()), (form,)).null_count:
+            continue
+        read = read_dates(pa.array(every, pa.string()), (form,))
+        if read.null_count or _is_one_word(form, every):
+            continue
+        moments = read.to_pandas()
+        if form not in MONTHS or _are_months(form, texts, moments):
+            fits.append(form)
     return fits
+
+
+def _is_one_word(form: str, texts: list[str]) -> bool:
+    """Whether a month's name is the same in all texts, and no English one: Set 2010 and Set 2011 are things."""
+    if not re.search("%[bB]", form):
+        return False
+    words = {word.lower() for text in texts for word in re.findall(r"[^\W\d_]{3,}", text) if in_english(word) != word}
+    return len(words) == 1 and not words <= ENGLISH
 
 
 def _are_months(form: str, texts: Mapping[str, int], moments: pd.Series) -> bool:
@@ -113,7 +129,18 @@ def _are_months(form: str, texts: Mapping[str, int], moments: pd.Series) -> bool
         return True
     if len(texts) < FEWEST_MONTHS or ((moments.dt.year + 1) % 100 == moments.dt.month).all():  # 2009/10, 2010/11
         return False
-    return max(texts.values()) > 1 or fill_their_span(moments)
+    return not count_anew_each_year(moments) and (max(texts.values()) > 1 or fill_their_span(moments))
+
+
+def count_anew_each_year(moments: pd.Series) -> bool:
+    """Whether each year has the numbers from 1 on without a gap, and most years before the last one end before 12: so do numbers of files
+    and quarters. Months that begin in January go on to December, but for the last year's.
+    """
+    months = moments.dt.month.groupby(moments.dt.year)
+    last = months.max()
+    if len(last) < 2 or last.max() < 2 or not (months.nunique() == last).all():
+        return False
+    return bool((last.iloc[:-1] < 12).mean() > 0.5)
 
 
 def fill_their_span(moments: pd.Series) -> bool:

@@ -19,6 +19,7 @@ from headway.data.identity import row_hashes
 from headway.data.opening import open_table
 from headway.data.profile import profile_table
 from headway.data.source import Table
+from headway.data.uneven import check_lines
 from headway.draft.decisions import decisions_of, questions_of
 from headway.draft.first_rows import check_one_table, no_column, read_first
 from headway.draft.guess import guess, is_readable
@@ -31,7 +32,7 @@ from headway.draft.plan import Plan
 from headway.draft.series import series_of
 from headway.draft.settings import over, stated_csv, stated_writings
 from headway.draft.stated import WHY, Stated
-from headway.draft.target import event_of, task_for
+from headway.draft.target import event_of, task_for, without_marks
 from headway.draft.writing import Writing, as_written
 from headway.draft.yaml import expectations, render
 from headway.errors import ConfigError, DataError
@@ -91,6 +92,7 @@ def _draft(
         raise ConfigError(no_column(target, [str(c) for c in frame.columns], layout, frame))
     stated = Stated.of(pairs, [str(c) for c in frame.columns], target)
     frame, writings = as_written(frame, stated_writings(pairs), pairs.get("data.date_format"), stated.kinds)
+    frame, writings = without_marks(frame, writings, target)
     plan = Plan(name, source, target, task_for(frame[target], target, stated.task))
     plan.format, plan.csv, plan.weight = layout.format, layout.csv, stated.weight
     if "by" not in stated.split:
@@ -225,6 +227,7 @@ def _text(plan: Plan, root: Path) -> str:
     profile = profile_table(table)
     if profile.rows < SMALL:  # a split leaves about seven tenths of the rows to train on
         plan.batch_size = 2 ** max(0, int(math.log2(max(1, profile.rows // 8))))
+    plan.notes += [finding.text for finding in check_lines(table)]
     _note_duplicates(plan, table, open_table(data, plan.task, root, plan.others))
     return render(plan, expectations(plan, profile))
 

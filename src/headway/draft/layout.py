@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv as stdlib_csv
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,9 @@ from headway.data.files import FORMATS, find_files, suffix_of
 from headway.data.folders import folder_values
 from headway.data.formats import head_of
 from headway.draft.encoding import encoding_of
-from headway.errors import ConfigError, DataError
+from headway.draft.heading import whole_names
+from headway.draft.objects import refuse_object
+from headway.errors import ConfigError
 
 HEAD = 1 << 20
 LINES = 200
@@ -95,7 +96,7 @@ def layout_of(files: Sequence[str], choices: Choices, target: str) -> Layout:
     by_name = {FORMATS.get(suffix_of(file)) for file in files}
     layout = Layout(form, None if by_name == {form} else form)
     if form == "jsonl":
-        _refuse_object(head, name)
+        refuse_object(head, name)
     if layout.format is not None and None not in by_name:
         layout.notes.append(f"{name} is {form} by its content, in spite of its name")
     if form != "csv":
@@ -114,47 +115,6 @@ def layout_of(files: Sequence[str], choices: Choices, target: str) -> Layout:
     if _is_padded(lines.rows):
         layout.csv["strip"] = True
     return layout
-
-
-def _refuse_object(head: bytes, name: str) -> None:
-    """Raises DataError where a file is one JSON object, naming the likely place of the rows in it."""
-    first, _, rest = head.strip().partition(b"\n")
-    try:
-        whole = json.loads(head if rest.strip() and not _is_object(first) else first)
-    except (ValueError, RecursionError):
-        return  # more than one object, which reading checks
-    if not isinstance(whole, dict) or (rest.strip() and _is_object(first)):
-        return
-    lists = _lists(whole, "")
-    if lists:
-        raise DataError(
-            f"{name} must be an array or lines of rows, but is one object; its rows seem to be the list at {lists[0]}: "
-            "write that list to a file of its own, and give it to --data"
-        )
-    if whole and all(isinstance(value, (list, dict)) and value for value in whole.values()):
-        raise DataError(
-            f"{name} must be an array or lines of rows, but is an object of columns; write its rows, as pandas does "
-            "with to_json(orient='records'), and give them to --data"
-        )
-
-
-def _is_object(text: bytes) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _lists(value: Mapping[str, object], path: str) -> list[str]:
-    """The paths of an object's lists of objects."""
-    places = []
-    for name, inner in value.items():
-        here = f"{path}.{name}".lstrip(".")
-        if isinstance(inner, list) and inner and all(isinstance(one, dict) for one in inner):
-            places.append(here)
-        elif isinstance(inner, dict):
-            places += _lists(inner, here)
-    return places
 
 
 def _decoded(head: bytes, encoding: str) -> str:
@@ -223,21 +183,21 @@ def _evenness(rows: list[list[str]], target: str, width: int | None) -> tuple[bo
 def _header(layout: Layout, lines: _Lines, choice: str | None, target: str) -> None:
     """Find the line of column names; without one, they are `column_1` and so on."""
     rows = lines.rows
-    if not rows:
-        return
-    width = Counter(len(row) for row in rows).most_common(1)[0][0]
-    first = next(i for i, row in enumerate(rows) if len(row) == width)
-    names_row = next((i for i, row in enumerate(rows[:TITLES]) if target in [cell.strip() for cell in row]), None)
     if choice is not None and choice.isdigit() and int(choice) > 0:
         layout.csv |= {"skip_lines": int(choice) - 1} if int(choice) > 1 else {}
         return
-    first = names_row if names_row is not None and choice is None else first
+    if not rows:
+        return
+    width = Counter(len(row) for row in rows).most_common(1)[0][0]
+    names_row = next((i for i, row in enumerate(rows[:TITLES]) if target in [cell.strip() for cell in row]), None)
+    first, are_stated = _first_of_table(rows, names_row, choice), choice not in (None, "none")
     if lines.above[first]:
         layout.csv["skip_lines"] = lines.above[first]
-        layout.notes.append(
-            f"the first {lines.above[first]} lines are above the table; --header N sets the line of names"
-        )
-    if choice is not None and choice != "none":
+    if lines.above[first] and (names_row is None or not are_stated):
+        count = lines.above[first]
+        several = f"the first {count} lines are" if count > 1 else "the first line is"
+        layout.notes.append(f"{several} above the table; --header N sets the line of names")
+    if choice is not None and are_stated:
         names = [name.strip() for name in choice.split(",")]
         if len(names) != width:
             raise ConfigError(
@@ -253,6 +213,26 @@ def _header(layout: Layout, lines: _Lines, choice: str | None, target: str) -> N
             layout.notes.append(
                 f"no line of names; in the first row {examples}{' ...' if width > 4 else ''}; --header a,b,c names them"
             )
+    elif len(rows) > first + 1:
+        _complete(layout, lines, first, width)
+
+
+def _first_of_table(rows: Sequence[Sequence[str]], names_row: int | None, choice: str | None) -> int:
+    """The row of names, where the table has one; of values, where it has none or people name the columns."""
+    are_stated = choice not in (None, "none")
+    if names_row is not None and choice != "none" and len(rows) > names_row + are_stated:
+        return names_row + are_stated
+    width = Counter(len(row) for row in rows).most_common(1)[0][0]
+    return next(i for i, row in enumerate(rows) if len(row) == width)
+
+
+def _complete(layout: Layout, lines: _Lines, first: int, width: int) -> None:
+    """Give every column a name of its own, where the line of names does not."""
+    line = [cell.strip() for cell in lines.rows[first]]
+    names, notes = whole_names(line, [row for row in lines.rows[first + 1 :] if len(row) == width])
+    if names != line:
+        layout.csv |= {"column_names": names, "skip_lines": lines.above[first + 1]}
+        layout.notes += [f"{note}; --header a,b,c names them all" for note in notes]
 
 
 def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
@@ -279,6 +259,7 @@ def _is_padded(rows: Sequence[Sequence[str]]) -> bool:
 
 OPTIONS: Mapping[str, str] = {
     "data.csv.skip_lines: N leaves out lines above them": "--header N sets their line",
+    "data.csv.uneven_lines: drop": "--set data.csv.uneven_lines=drop",
     "data.csv.encoding": "--encoding",
     "data.csv.delimiter": "--delimiter",
     "data.csv.column_names": "--header",

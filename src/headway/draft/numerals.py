@@ -54,9 +54,12 @@ _SCALES: Sequence[Mapping[str, float]] = (
 _ONE = re.compile(
     r"(?P<open>\(?)\s*[-+]?\s*(?P<before>[^\d\s(),'+-][^\d(),'+-]*)?\s*(?P<inner>\(?)[-+]?\s*"
     r"(?P<body>(?:\d|[.,]\d)(?:[\d.,]|[ '](?=\d{3}))*(?:[eE][-+]?\d+)?)"
-    r"\s*(?P<after>[^\d\s(),.'/:;+-][^(),:;]*|\+[^\d(),:;]*|/\s?[^\W\d_][^\d(),:;]*)?(?P<close>\)?)\s*(?P<last>-?)"
+    r"\s*(?P<after>[^\d\s(),.'/:;+-][^(),:;]*|\+[^\d(),:;]*|/\s?(?:[^\W\d_]\^?[23]|[^\W\d_][^\d(),:;]*))?(?P<close>\)?)\s*(?P<last>-?)"
 )
 """Any number with its unit."""
+
+_PER = re.compile(r"/\s?(?:[hsdmlgyta]|[^\W\d_]\^?[23²³]|[^\W\d_][^\WA-Z\d_].*)")
+"""What a number is counted per: /mo, /h, / Monat, /m². A letter alone may be part of a code, as in 101/A."""
 
 _TYPED = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2013": "-", "\u2019": "'"})
 _FORMS = ((".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
@@ -102,6 +105,8 @@ def _split(text: str) -> _Number | None:
     if match is None:
         return None
     before, body, after = (match["before"] or "").strip(), match["body"], (match["after"] or "").strip()
+    if re.search(r"\d{3}", after) or (after.startswith("/") and not before and not _PER.fullmatch(after)):
+        return None  # 20241231T101530Z is a moment, and 101/A a code
     if before.endswith(".") and before.lower() not in _CURRENCIES:
         before, body = before[:-1], "." + body
     brackets = bool(match["open"] or match["inner"])

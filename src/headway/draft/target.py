@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from headway.columns.number import LARGEST
 from headway.columns.recognition import is_number, numbers
 from headway.columns.spelling import spell_value
+from headway.columns.written import Written
 from headway.config import suggest
 from headway.draft.notes import classes_of
 from headway.draft.stated import WHY
+from headway.draft.writing import Writing
 from headway.errors import ConfigError, DataError
 from headway.tasks import TaskName, target_names, target_task
 
@@ -41,6 +46,37 @@ def task_for(column: pd.Series, name: str, stated: TaskName | None = None) -> Ta
         fact = f"{name} has {distinct:,} different texts in {len(present):,} rows"
         raise DataError(f"the target must be classes or numbers, but {fact}; choose another --target")
     return stated or next(task for task in target_names() if target_task(task).suits(distinct, None))
+
+
+MARKS = frozenset("?|??|-|--|---|.|..|*|n/a|n.a.|na|nan|null|(null)|<na>|<null>|#n/a|\\n".split("|"))  # noqa: SIM905
+"""What stands for a missing class; words such as none and unknown may be classes."""
+
+
+def _marks_of(values: pd.Series) -> tuple[str, ...]:
+    """The texts among classes that mean a missing one. A minus beside a plus is a class."""
+    present = values.dropna()
+    if not all(isinstance(value, str) for value in present.head(1000)):
+        return ()
+    texts = pd.Series(present.unique()).astype(str)
+    marks = texts[texts.str.strip().str.lower().isin(MARKS)]
+    if "+" in set(texts.str.strip()) or len(texts) - len(marks) < 2:
+        return ()
+    return tuple(sorted(marks.str.strip().unique()))
+
+
+def without_marks(
+    frame: pd.DataFrame, writings: Mapping[str, Writing], target: str
+) -> tuple[pd.DataFrame, Mapping[str, Writing]]:
+    """The target without marks for missing classes, such as ?, and its form that says so."""
+    marks = _marks_of(frame[target])
+    if not marks:
+        return frame, writings
+    own = writings.get(target, Writing(Written(), ""))
+    written = own.written.model_copy(update={"missing": (*own.written.missing, *marks)})
+    example = f"{', '.join(marks)} {'are' if len(marks) > 1 else 'is'} read as missing"
+    present = frame[target].where(~frame[target].astype(str).str.strip().isin(marks), None)
+    stated = replace(own, written=written, example="; ".join(filter(None, (own.example, example))))
+    return frame.assign(**{target: present}), {**writings, target: stated}
 
 
 def event_of(values: pd.Series, stated: str | None) -> tuple[str | None, str]:

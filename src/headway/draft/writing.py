@@ -10,14 +10,19 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headway.columns import Kind, column_type, column_types
-from headway.columns.recognition import FEW, Specimen, has_codes, is_number
+from headway.columns.clock import seconds_of
+from headway.columns.epochs import EPOCHS, unit_of
+from headway.columns.recognition import FEW, Specimen, arrow_texts, has_codes, is_number, numbers
 from headway.columns.values import Place
 from headway.columns.written import FALSE, TRUE, Written, read_dates, read_written
 from headway.config import suggest
-from headway.draft.dating import MONTHS, dating_of, fill_their_span
+from headway.data.series import UNITS
+from headway.draft.dating import MONTHS, count_anew_each_year, dating_of, fill_their_span
 from headway.draft.numerals import MISSING, numbers_of
+from headway.draft.series import REGULAR
 from headway.errors import ConfigError
 
 
@@ -77,8 +82,10 @@ def _is_text(values: pd.Series) -> bool:
 
 
 def _has_texts(values: pd.Series) -> bool:
-    """Whether they are texts, or whole numbers, which may be dates as digits alone."""
-    return bool((values % 1 == 0).all()) if _is_number_type(values) else _is_text(values)
+    """Whether they are texts, or numbers that may be dates: whole ones as digits alone, or counts of time."""
+    if not _is_number_type(values):
+        return _is_text(values)
+    return bool((values % 1 == 0).all()) or unit_of(values.to_numpy()) is not None
 
 
 def _is_number_type(values: pd.Series) -> bool:
@@ -88,6 +95,8 @@ def _is_number_type(values: pd.Series) -> bool:
 def _without_blanks(column: pd.Series) -> pd.Series:
     """Blank texts among numbers or dates are missing."""
     if pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    if (texts := arrow_texts(column)) is not None and not pc.any(pc.equal(pc.utf8_trim_whitespace(texts), "")).as_py():
         return column
     present = column.dropna()
     if not len(present) or not _is_text(present):
@@ -103,7 +112,7 @@ def writing_of(specimen: Specimen, comma: bool = False) -> Writing | None:
     """The form of a column's texts; None where it is plain. ``comma``: whether other columns have decimal commas."""
     present = specimen.present
     if is_plain(present, comma):
-        return _compact(specimen)
+        return _counted(specimen) or _compact(specimen)
     counts = present.astype(str).str.strip().value_counts()
     texts = {str(text): int(count) for text, count in counts.items() if text != ""}
     if not texts:
@@ -111,8 +120,27 @@ def writing_of(specimen: Specimen, comma: bool = False) -> Writing | None:
     written, certain = numbers_of(texts, comma)
     if written is None and (dated := _dated(specimen, texts)) is not None:
         return dated
-    written = written or _truth(texts) or _folded(present)
+    written = written or _clock(specimen, texts) or _truth(texts) or _folded(present)
     return None if written is None else Writing(written, _example(written, texts), certain)
+
+
+def _counted(specimen: Specimen) -> Writing | None:
+    """The form of moments that count the time since 1970: by the name, or by steps of the same length, of a minute at least, as those of
+    an id are not. None for other numbers.
+    """
+    if specimen.distinct <= FEW or specimen.is_called_a_code or _is_key(specimen):
+        return None
+    values = numbers(specimen.present).to_numpy()
+    unit = unit_of(values)
+    if unit is None or not (specimen.is_called_a_time or _in_steps(np.unique(values) / EPOCHS[unit])):
+        return None
+    return Writing(Written(dates=(unit,)), f"{unit} since 1970")
+
+
+def _in_steps(seconds: np.ndarray) -> bool:
+    """Whether most of the steps between moments, (N,) in order, are of one length."""
+    steps, counts = np.unique(np.diff(seconds), return_counts=True)
+    return bool(counts.max() >= REGULAR * counts.sum() and steps[counts.argmax()] >= UNITS["minute"])
 
 
 def _compact(specimen: Specimen) -> Writing | None:
@@ -128,9 +156,13 @@ def _compact(specimen: Specimen) -> Writing | None:
     if form is None or not texts.str.fullmatch(rf"(19|20)\d{{{len(texts.iloc[0]) - 2}}}").all():
         return None
     moments = read_dates(pa.array(texts.tolist(), pa.string()), (form,))
-    if moments.null_count or (form == "%Y%m" and not fill_their_span(moments.to_pandas())):
+    if moments.null_count or (form == "%Y%m" and not _are_months(moments.to_pandas())):
         return None
     return Writing(Written(dates=(form,)), f"dates as {form}")
+
+
+def _are_months(moments: pd.Series) -> bool:
+    return fill_their_span(moments) and not count_anew_each_year(moments)
 
 
 def _is_key(specimen: Specimen) -> bool:
@@ -141,7 +173,7 @@ def _is_key(specimen: Specimen) -> bool:
 def _fits(specimen: Specimen, date_format: str) -> bool:
     """Whether every text is a date of this format."""
     texts = pa.array(specimen.texts.str.strip().drop_duplicates().tolist(), pa.string())
-    return not read_dates(texts, (date_format,)).null_count
+    return date_format not in EPOCHS and not read_dates(texts, (date_format,)).null_count
 
 
 def _dated(specimen: Specimen, texts: Mapping[str, int]) -> Writing | None:
@@ -185,6 +217,15 @@ def _as_read(column: pd.Series, written: Written) -> pd.Series:
     return values.to_pandas().set_axis(column.index)
 
 
+def _clock(specimen: Specimen, texts: Mapping[str, int]) -> Written | None:
+    """Times of day and durations, more than a few different ones, but for words for missing ones; None for other texts."""
+    words = tuple(sorted(text for text in texts if text.lower() in MISSING))
+    times = [text for text in texts if text not in words]
+    if specimen.distinct <= FEW or not all(seconds_of(text) is not None for text in times):
+        return None
+    return Written(clock=True, missing=words)
+
+
 def _truth(texts: Mapping[str, int]) -> Written | None:
     """Truth values in more than one pair of words; None for other texts."""
     words = {text.lower() for text in texts}
@@ -213,6 +254,9 @@ def _example(written: Written, texts: Mapping[str, int]) -> str:
         return "capitals and spaces around a text make no difference"
     parts = []
     usual = [text for text in list(texts)[:200] if text not in written.missing]
+    if written.clock:
+        odd = max(usual, key=len)
+        parts.append(f"{odd} is read as {seconds_of(odd):.12g} seconds")
     if written.is_number and usual:
         odd = max(usual, key=lambda text: (len(set(re.sub(r"\d", "", text))), len(text)))
         value = read_written(pa.array([odd]), written, Place("", ""))[0].as_py()

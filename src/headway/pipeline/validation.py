@@ -27,6 +27,7 @@ from headway.data.profile import Profile, Profiler, kinds_of
 from headway.data.sample import Sample, sample_rows
 from headway.data.source import Table
 from headway.data.split import Division
+from headway.data.uneven import check_lines
 from headway.errors import DataError
 from headway.files.records import Record
 from headway.pipeline.refusals import refuse_unfit
@@ -142,7 +143,7 @@ def examine(project: Project, table: Table, report: Reporter, root: Path | None 
     else:
         profile = _examine_new(table, root, growing, rows)
         count = profile.rows
-    findings, documents = check_columns(profile, table, project.data, project.task), None
+    findings, documents = [*check_lines(table), *check_columns(profile, table, project.data, project.task)], None
     periods: Mapping[str, tuple[str, str]] = {}
     if not any(f.severity == "stop" for f in findings):
         report.progress(0.5, "looking for leaks and overlap")
