@@ -146,6 +146,7 @@ def test_texts_without_spaces_between_words_are_read_by_their_letters_and_pairs_
         fitter = TextColumn().fitter_for({group}, "评论", PrepareConfig(), False)
         fitter.update(column.slice(0, 400), labels.slice(0, 400))
         encoding = fitter.finish()
+        assert encoding is not None
         again = type(encoding).from_json(encoding.to_json())
         features = rows_of(again, column) if group == "ngrams" else np.stack(list(again.apply(column)), 1)
         model = LogisticRegression(max_iter=1000).fit(features[:400], is_good[:400])

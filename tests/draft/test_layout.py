@@ -228,7 +228,7 @@ def test_columns_whose_line_of_names_is_not_whole_are_named_and_their_values_are
             zip(rng.integers(0, 99, 100), rng.integers(0, 99, 100), rng.integers(0, 2, 100), strict=True)
         )
     ]
-    decisions = made(tmp_path, "x.txt", "\n".join(["Report", line, *rows]).encode())
+    decisions = make(tmp_path, "x.txt", "\n".join(["Report", line, *rows]).encode())
     data = load_project("t", tmp_path).data
     assert {*data.features, *data.keys, *data.ignore, "y"} == set(names)
     separator = "," if "," in line else " "
@@ -241,7 +241,7 @@ def test_columns_whose_line_of_names_is_not_whole_are_named_and_their_values_are
 
 
 def test_names_that_people_give_stand_in_place_of_the_files(tmp_path: Path) -> None:
-    made(tmp_path, "x.csv", text(), choices=Choices(header="size,town,n,y"))
+    make(tmp_path, "x.csv", text(), choices=Choices(header="size,town,n,y"))
     project = load_project("t", tmp_path)
     assert {"size", "town", "n"} == {*project.data.features}
     read = rows_of(tmp_path)
@@ -309,7 +309,7 @@ def test_what_people_set_is_written_into_the_draft(tmp_path: Path) -> None:
 def test_lines_below_the_table_are_dropped_where_people_say_so_and_every_reading_tells_of_them(tmp_path: Path) -> None:
     below = b"\nTotal rows: 300\nSource: the town's office, 2024\n"
     choices = Choices(settings=("data.csv.uneven_lines=drop",))
-    decisions = made(tmp_path, "x.csv", text() + below, choices=choices)
+    decisions = make(tmp_path, "x.csv", text() + below, choices=choices)
     line = "x.csv: 2 lines are left out, with too few or too many values, such as 'Total rows: 300'"
     assert line in decisions
     project = load_project("t", tmp_path)
@@ -317,7 +317,7 @@ def test_lines_below_the_table_are_dropped_where_people_say_so_and_every_reading
     assert examine(project, table, Silent()).warnings[0] == line
     read = rows_of(tmp_path)
     (tmp_path / "conf" / "t.yaml").unlink()
-    made(tmp_path, "x.csv", text())
+    make(tmp_path, "x.csv", text())
     pd.testing.assert_frame_equal(read, rows_of(tmp_path))
 
 

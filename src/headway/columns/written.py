@@ -256,4 +256,4 @@ def _counted(texts: pd.Series, unit: str) -> pd.Series:
     import pandas as pd
 
     numbers = pd.to_numeric(texts, errors="coerce")
-    return pd.Series(moments_of(numbers.to_numpy(), unit), texts.index).dt.tz_localize("UTC")
+    return pd.Series(pd.DatetimeIndex(moments_of(numbers.to_numpy(), unit), tz="UTC"), texts.index)
