@@ -148,7 +148,7 @@ def test_texts_without_spaces_between_words_are_read_by_their_letters_and_pairs_
         encoding = fitter.finish()
         assert encoding is not None
         again = type(encoding).from_json(encoding.to_json())
-        features = rows_of(again, column) if group == "ngrams" else np.stack(list(again.apply(column)), 1)
+        features = rows_of(again, column) if isinstance(again, Ngrams) else np.stack(list(again.apply(column)), 1)
         model = LogisticRegression(max_iter=1000).fit(features[:400], is_good[:400])
         assert model.score(features[400:], is_good[400:]) > 0.97
 
