@@ -55,7 +55,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "digest": "a hash of the data's content",
         "rows": "rows of the table, or documents",
         "files": "the files that were read",
-        "periods": "the first and the last moment of each date column",
+        "periods": "first and last moment of each part, of a split by dates",
         "bytes": "bytes of the documents",
     },
     "run": _RUN,
