@@ -67,12 +67,12 @@ class Drawn(Workload):
         return self.model.build(self.inputs)
 
     def batches(self, recipe: Recipe, device: torch.device) -> Batches:
-        inputs, made = self.inputs, torch.Generator().manual_seed(0)
-        codes = [torch.randint(0, n, (2 * ROWS,), generator=made) for n in inputs.categorical]
+        inputs, random = self.inputs, torch.Generator().manual_seed(0)
+        codes = [torch.randint(0, n, (2 * ROWS,), generator=random) for n in inputs.categorical]
         rows = {
-            "numeric": torch.randn(2 * ROWS, inputs.numeric, generator=made),
+            "numeric": torch.randn(2 * ROWS, inputs.numeric, generator=random),
             "categorical": torch.stack(codes, 1).int() if codes else torch.empty(2 * ROWS, 0, dtype=torch.int32),
-            "target": torch.randint(0, inputs.outputs, (2 * ROWS,), generator=made),
+            "target": torch.randint(0, inputs.outputs, (2 * ROWS,), generator=random),
         }
         rows |= {f"tokens_{i}": torch.randint(0, n, (2 * ROWS, 6)).int() for i, n in enumerate(inputs.tokens)}
         return ResidentBatches(rows, int(recipe.batch_size), recipe.seed)

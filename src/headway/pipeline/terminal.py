@@ -34,6 +34,9 @@ SHOWN_WITH_RESULTS = ("evaluate", "register")
 STOP_EARLY = ("train", "seeds")
 """Stages that end before their last epoch where nothing improves any more: the time left is the most that they take."""
 
+WIDE = 10_000
+"""Cells of a line where there is no terminal; rich would take 80."""
+
 FEWEST_CELLS = 24
 """A text beside a fixed part has at least so much room."""
 
@@ -46,8 +49,8 @@ class Terminal:
 
     def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
         stream = stream or sys.stdout
-        self.console: Console = _console(stream, width)
         is_bounded = width is not None or stream.isatty() or "COLUMNS" in os.environ
+        self.console: Console = _console(stream, width if is_bounded else WIDE)
         self._width = self.console.width if is_bounded else None
         self._lines: list[str] = []
         self._progress: Progress | None = None
