@@ -257,7 +257,7 @@ def setting_pairs(settings: Sequence[str] | Mapping[str, Any]) -> list[tuple[str
     pairs = []
     for text in settings:
         name, equals, value = text.partition("=")
-        if not equals or not re.fullmatch(r"[\w.-]+", name.strip()):
+        if not equals or not re.fullmatch(r"[\w-]+(\..+)?", name.strip()):
             raise ConfigError(f"--set must be section.field=value, but is {text!r}")
         try:
             # a date's format is a text, though YAML takes the sign at a value's beginning for a directive; so is a mark such as , or ?

@@ -31,6 +31,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_command_has_one_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """What fails after it is said on standard error alone."""
+    options = argparse.Namespace(json=True, command="down", answers=sys.stdout)
+    answers.answer(options, {})
+    answers.answer_error(options, "interrupted", 130)
+    assert json.loads(capsys.readouterr().out) == {}
+
+
 def answer_of(words: Sequence[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, Any]:
     """The object that a command prints, which must be all of standard output."""
     assert cli.main([*words, "--json"]) == code

@@ -56,3 +56,16 @@ def test_numbers_stay_where_dates_have_marks_between_their_digits() -> None:
 def test_dates_of_digits_alone_have_all_of_their_digits(form: str, day: str, others: list[str]) -> None:
     moments = read_dates(pa.array([day, *others, None]), (form,)).to_pylist()
     assert moments == [datetime.strptime(day, form), *[None] * len(others), None]
+
+
+def test_a_setting_of_a_later_version_leaves_earlier_digests_as_they_were() -> None:
+    """Runs would not be up to date, and stores would be made again, although nothing changed."""
+    assert "clock" not in Written(thousands=",").how
+    assert Written(clock=True).how["clock"] is True
+
+
+@pytest.mark.parametrize("written", [Written(clock=True), Written(dates=("%d.%m.%Y",))])
+def test_blank_cells_of_times_and_dates_are_missing(written: Written) -> None:
+    text = "7:30" if written.clock else "31.12.2024"
+    values = read_written(pa.array([text, "  ", "", None]), written, Place("c", "t.csv"))
+    assert values.is_null().to_pylist() == [False, True, True, True]

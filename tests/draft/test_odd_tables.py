@@ -147,6 +147,9 @@ def test_classes_that_are_spelt_in_several_ways_are_counted_as_one(tmp_path: Pat
         (["+", "-"], []),
         (["none", "mild", "unknown"], []),
         (["?", "x"], []),
+        (["*", "**", "***"], []),
+        (["Na", "Cl", "K"], []),
+        (["-", "1+", "2+"], []),
     ],
 )
 def test_marks_for_a_missing_class_are_no_classes(tmp_path: Path, classes: list[str], missing: list[str]) -> None:

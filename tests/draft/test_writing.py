@@ -89,7 +89,9 @@ def test_times_of_day_and_durations_are_seconds_where_there_are_more_than_a_few(
         ),
     }
     for texts, seconds in cases.values():
-        assert read([*texts, "n/a", "-0:30"]) == [*seconds, None, -1800]
+        assert read([*texts, "n/a", "-0:30:00", " "]) == [*seconds, None, -1800, None]
+    minutes = [f"{n}:30" for n in range(20, 60)]
+    assert read([*minutes, "1:03:25"])[-1] == "1:03:25"  # which is longer than 59:30, of minutes beside it
     assert read(["12:30", "1:30"] * 20) == ["12:30", "1:30"] * 20
     assert read([f"{n}:{n + 60}" for n in range(99)]) == [f"{n}:{n + 60}" for n in range(99)]
 
@@ -197,6 +199,9 @@ NO_DATES = {
         for number in range(1, last + 1)
     ],
     "quarters": [f"{year}-{quarter}" for year in range(2010, 2014) for quarter in range(1, 5)],
+    "quarters of which some lack": [
+        f"{year}-{quarter:02}" for year in range(2001, 2021) for quarter in range(1, 5) if (year, quarter) != (2007, 2)
+    ],
     "numbers of files of digits alone": [f"{year}{number:02}" for year in range(2010, 2014) for number in range(1, 10)],
     "two texts": ["3/2010", "4/2011"],
     "names of models": [f"May {year}" for year in range(1000, 1040)],
@@ -294,6 +299,8 @@ def test_numbers_that_count_since_1970_are_moments_by_their_name_or_their_steps(
         ("customer_id", range(1_700_000_000, 1_700_000_300)),
         ("number", range(1_700_000_000, 1_700_000_300)),
         ("timestamp", range(1000, 1300)),
+        ("step", range(1_700_000_000, 1_700_030_000, 100)),
+        ("population", range(700_000_000, 2_000_000_000, 100_000_000)),
     ],
 )
 def test_other_numbers_of_that_size_are_no_moments(name: str, numbers: range) -> None:

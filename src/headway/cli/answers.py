@@ -27,6 +27,9 @@ def answer_error(options: argparse.Namespace, text: str, code: int) -> None:
 
 
 def _print(options: argparse.Namespace, values: Mapping[str, Any]) -> None:
+    if getattr(options, "is_answered", False):  # an error after the answer is on standard error alone
+        return
+    options.is_answered = True
     print(json.dumps(_finite(values), default=str, allow_nan=False), file=options.answers, flush=True)
 
 

@@ -18,6 +18,7 @@ from headway.errors import ConfigError, HeadwayError
 from headway.files.disk import disk_error, full_disk
 from headway.machine.cores import spin_briefly
 from headway.machine.interruption import ReaderLeft
+from headway.pipeline.layout import visible
 from headway.pipeline.terminal import terminal_of
 from headway.run.places import settle
 
@@ -68,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _refuse(error: HeadwayError, options: argparse.Namespace) -> int:
     for line in str(error).splitlines():
-        print(f"headway: {line}", file=sys.stderr)
+        print(f"headway: {visible(line)}", file=sys.stderr)
     answer_error(options, str(error), error.exit_code)
     return error.exit_code
 
@@ -137,7 +138,7 @@ def _init(options: argparse.Namespace) -> int:
     target = ",".join(options.target)
     result = draft(options.data, target, options.name, root, choices, lambda project: refuse(project, root))
     for decision in result.decisions:
-        print(decision)
+        print(visible(decision))
     path = result.path.relative_to(root) if result.path.is_relative_to(root) else result.path
     print(f"\nwrote {path}: read it, correct it where you know better, then: headway run {result.path.stem}")
     answer(options, {"project": result.path.stem, "path": str(result.path), "decisions": result.decisions})

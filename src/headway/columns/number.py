@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -221,11 +222,14 @@ class NumericColumn(ColumnType):
             if specimen.is_called_an_id:
                 return Guess("key", None, what)
         why, unit = f"numbers from {finite.min():g} to {finite.max():g}", unit_of(finite)
-        setting = f"--set data.written.{specimen.name}"
-        fix = f"; if they are {unit} since 1970: {setting}.dates={unit}" if unit else ""
+
+        def setting(words: str) -> str:
+            return f"--set {shlex.quote(f'data.written.{specimen.name}.{words}')}"
+
+        fix = f"; if they are {unit} since 1970: {setting(f'dates={unit}')}" if unit else ""
         if (mark := _mark_of_missing(finite)) is not None:
-            fact = f"{mark:g} is far from the others and occurs {np.sum(finite == mark):,} times"
-            fix = f"; {fact}: if it means missing, {setting}.missing={mark:g}"
+            fact = f"{mark:.0f} is far from the others and occurs {np.sum(finite == mark):,} times"
+            fix = f"; {fact}: if it means missing, {setting(f'missing={mark:.0f}')}"
         return Guess("feature", self.name, why + fix)
 
     def _recognise_few(self, specimen: Specimen, values: np.ndarray) -> Guess:

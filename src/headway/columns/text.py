@@ -35,7 +35,7 @@ CHARACTERS_A_TOKEN = 16
 SAMPLE_CHARACTERS = 1 << 25
 """Characters of training texts for a tokenizer: more change no frequent pair, and all of a large table would not fit in memory."""
 
-LETTERS_A_WORD = 2
+LETTERS_A_WORD = 3
 """Of scripts without spaces, such as Chinese, by which texts are told from names."""
 
 SHOWN = 200
@@ -209,7 +209,7 @@ class TextColumn(ColumnType):
     def recognise(self, specimen: Specimen) -> Guess | None:
         texts = pa.array(specimen.texts.tolist(), pa.string())
         words = pc.mean(pc.count_substring_regex(texts, r"\S+")).as_py()
-        words += pc.mean(pc.count_substring_regex(texts, SPACELESS)).as_py() / LETTERS_A_WORD
+        words = max(words, pc.mean(pc.count_substring_regex(texts, SPACELESS)).as_py() / LETTERS_A_WORD)
         if specimen.distinct > FEW and specimen.distinct > 0.5 * len(specimen.texts) and words >= 3:
             return Guess("feature", self.name, f"free text of {words:.0f} words on average")
         return None

@@ -98,6 +98,11 @@ class Written(Config):
             )
         return self
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """The settings that decide the values, as versions before this one wrote them where they had all of them."""
+        return self.model_dump(exclude=set() if self.clock else {"clock"})
+
 
 def read_written(column: pa.Array, written: Written, place: Place) -> pa.Array:
     """A column with its texts read as values; other values stay, but numbers that may be dates: 202403 is "202403".
@@ -117,6 +122,8 @@ def read_written(column: pa.Array, written: Written, place: Place) -> pa.Array:
         return column
     coded = pc.utf8_trim_whitespace(column).dictionary_encode()
     texts = coded.dictionary
+    if written.dates or written.clock:
+        texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
     if written.missing:
         lowered = pa.array([word.lower() for word in written.missing], pa.string())
         missing = pc.or_(

@@ -146,7 +146,7 @@ class Table:
         config = self._config
         how = [self._form, self._csv.how, config.dataset, config.date_format, config.unlabelled]
         how += [] if config.max_bytes is None else [config.max_bytes]
-        return [*how, {name: one.model_dump() for name, one in config.written.items()}] if config.written else how
+        return [*how, {name: one.how for name, one in config.written.items()}] if config.written else how
 
     @property
     def reading(self) -> FileReading:

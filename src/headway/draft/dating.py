@@ -138,6 +138,8 @@ def count_anew_each_year(moments: pd.Series) -> bool:
     """
     months = moments.dt.month.groupby(moments.dt.year)
     last = months.max()
+    if len(last) > 2 and last.max() <= 4:
+        return True
     if len(last) < 2 or last.max() < 2 or not (months.nunique() == last).all():
         return False
     return bool((last.iloc[:-1] < 12).mean() > 0.5)

@@ -69,7 +69,7 @@ def draft(
     try:
         return _draft(data, target, name, root, choices or Choices(), refuse)
     except (ConfigError, DataError) as error:
-        raise type(error)(as_options(str(error))) from None
+        raise (ConfigError if isinstance(error, ConfigError) else DataError)(as_options(str(error))) from None
 
 
 def _draft(

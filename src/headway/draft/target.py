@@ -58,8 +58,9 @@ def _marks_of(values: pd.Series) -> tuple[str, ...]:
     if not all(isinstance(value, str) for value in present.head(1000)):
         return ()
     texts = pd.Series(present.unique()).astype(str)
-    marks = texts[texts.str.strip().str.lower().isin(MARKS)]
-    if "+" in set(texts.str.strip()) or len(texts) - len(marks) < 2:
+    marks = texts[texts.str.strip().isin(MARKS | {mark.upper() for mark in MARKS})]
+    rest = texts.drop(marks.index)
+    if rest.str.contains("+", regex=False).any() or len(rest) < 2 or not rest.str.contains(r"\w").all():
         return ()
     return tuple(sorted(marks.str.strip().unique()))
 

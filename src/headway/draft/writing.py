@@ -140,7 +140,9 @@ def _counted(specimen: Specimen) -> Writing | None:
 def _in_steps(seconds: np.ndarray) -> bool:
     """Whether most of the steps between moments, (N,) in order, are of one length."""
     steps, counts = np.unique(np.diff(seconds), return_counts=True)
-    return bool(counts.max() >= REGULAR * counts.sum() and steps[counts.argmax()] >= UNITS["minute"])
+    usual = steps[counts.argmax()]
+    is_of_time = UNITS["minute"] <= usual <= 366 * UNITS["day"] and usual % UNITS["minute"] == 0
+    return bool(is_of_time and counts.max() >= REGULAR * counts.sum())
 
 
 def _compact(specimen: Specimen) -> Writing | None:
@@ -223,6 +225,8 @@ def _clock(specimen: Specimen, texts: Mapping[str, int]) -> Written | None:
     times = [text for text in texts if text not in words]
     if specimen.distinct <= FEW or not all(seconds_of(text) is not None for text in times):
         return None
+    if len({text.count(":") for text in times}) > 1:
+        return None  # 59:30 beside 1:02:15 is minutes; alone it is hours
     return Written(clock=True, missing=words)
 
 

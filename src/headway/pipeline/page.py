@@ -103,6 +103,8 @@ def page_warning(run: RunDirectory, problem: str = "", status: str = "FAILED") -
         write_page(run, problem, status)
     except (HeadwayError, OSError) as error:
         return f"{run.path / NAME} must be writable, but: {error}; headway report makes it later"
+    except Exception as error:  # of a damaged record: it must not keep the run open in MLflow
+        return f"{run.path / NAME} was not written: {type(error).__name__}: {error}"
     return None
 
 
