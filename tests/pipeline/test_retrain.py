@@ -250,7 +250,8 @@ def test_the_command_line_runs_a_project_and_ends_with_one_json_object(tmp_path:
     again = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
     assert again.returncode == 0, again.stderr
     same = {"project": "breast-cancer", "up_to_date": True, "version": "1", "run_directory": report["run_directory"]}
-    assert json.loads(again.stdout) == same
+    answer = json.loads(again.stdout)
+    assert {name: answer[name] for name in same} == same
     assert "up to date: version 1 of " in again.stderr
     assert "✓ validate" not in again.stderr
     assert [str(path) for path in (tmp_path / "data" / "runs").iterdir()] == [report["run_directory"]]

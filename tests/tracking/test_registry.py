@@ -90,7 +90,7 @@ def test_what_is_registered_holds_no_pickle_and_no_litter_and_its_exact_requirem
     model = champion_bundle.bundle.parent.parent
     files = [path for path in model.rglob("*") if path.is_file()]
     assert (model / "code" / "headway" / "serve" / "pyfunc.py") in files
-    assert {path.suffix for path in files} <= {".py", ".html", ".json", ".yaml", ".txt", ""}
+    assert {path.suffix for path in files} <= {".py", ".html", ".css", ".json", ".yaml", ".txt", ""}
     assert not [path for path in model.rglob("*") if path.name in ("__pycache__", "tests")]
     for path in files:
         assert path.read_bytes()[:1] != b"\x80", f"{path} begins as a pickle does"
