@@ -7,6 +7,7 @@ import time
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 
@@ -74,3 +75,13 @@ def test_runs_of_before_are_not_told(prefect_server: None, monkeypatch: pytest.M
 def test_a_server_that_does_not_answer_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(news, "LOOK_SECONDS", 0.0)
     assert News("http://127.0.0.1:9").lines() == []
+
+
+def test_a_run_that_waits_to_start_is_no_news_and_keeps_none_back(watcher: News) -> None:
+    """Its start is not known yet: Prefect's filter gives it by the time at which it should start."""
+    with get_client(sync_client=True) as client:
+        client.create_flow_run(fine)
+    fine()
+    (start, end) = watcher.lines()
+    assert "loans fine: started, http" in start
+    assert end.endswith("loans fine: up to date: nothing changed")
