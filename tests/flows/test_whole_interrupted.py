@@ -80,7 +80,7 @@ def weights(run: Path) -> bytes:
 def test_a_killed_run_is_offered_and_goes_on_to_the_weights_of_one_that_was_left_alone(root: Path) -> None:
     with training(root) as (process, killed):
         process.kill()
-    output = headway(root, "run", "rows")
+    output = " ".join(headway(root, "run", "rows").split())  # lines end where COLUMNS says
     assert f"{killed.name} ended while it was training" in output
     assert f"to resume it instead: headway resume {killed.name}" in output
     (alone,) = runs(root) - {killed}
