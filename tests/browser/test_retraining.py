@@ -38,20 +38,8 @@ def read_decision(page: Page, up: Up, run: str) -> None:
     address = page.get_by_role("link", name="The run in MLflow").get_attribute("href")
     assert address is not None
     assert address.startswith(f"{up.mlflow}/#/experiments/{experiment(up, 'tulips')}/runs/")
-    read_report(page, up)
     page.goto(address)
     page.get_by_text(re.compile(r"^mlp s\d+ · ")).first.wait_for()
-
-
-def read_report(page: Page, up: Up) -> None:
-    """From the decision to the report of the run, which MLflow shows within its own page."""
-    address = page.get_by_role("link", name="The report of the run").get_attribute("href")
-    assert address is not None
-    page.goto(address)
-    report = page.frame_locator("iframe")
-    report.get_by_role("heading", name="Promoted: version 1 is the champion").wait_for()
-    report.get_by_role("heading", name="Cost").wait_for()
-    picture(page, "mlflow-report")
 
 
 def compare(page: Page, up: Up) -> None:
