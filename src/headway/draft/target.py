@@ -48,8 +48,9 @@ def task_for(column: pd.Series, name: str, stated: TaskName | None = None) -> Ta
     return stated or next(task for task in target_names() if target_task(task).suits(distinct, None))
 
 
-MARKS = frozenset("?|??|-|--|---|.|..|*|n/a|n.a.|na|nan|null|(null)|<na>|<null>|#n/a|\\n".split("|"))  # noqa: SIM905
-"""What stands for a missing class; words such as none and unknown may be classes."""
+_MARKS = frozenset("?|??|-|--|---|.|..|*|n/a|n.a.|na|nan|null|(null)|<na>|<null>|#n/a|\\n".split("|"))  # noqa: SIM905
+MARKS = _MARKS | {mark.upper() for mark in _MARKS}
+"""What stands for a missing class; words such as none and unknown may be classes, and Na is an element."""
 
 
 def _marks_of(values: pd.Series) -> tuple[str, ...]:
@@ -58,7 +59,7 @@ def _marks_of(values: pd.Series) -> tuple[str, ...]:
     if not all(isinstance(value, str) for value in present.head(1000)):
         return ()
     texts = pd.Series(present.unique()).astype(str)
-    marks = texts[texts.str.strip().isin(MARKS | {mark.upper() for mark in MARKS})]
+    marks = texts[texts.str.strip().isin(MARKS)]
     rest = texts.drop(marks.index)
     if rest.str.contains("+", regex=False).any() or len(rest) < 2 or not rest.str.contains(r"\w").all():
         return ()

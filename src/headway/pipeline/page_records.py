@@ -87,7 +87,7 @@ class Records:
 
 
 def records_of(run: RunDirectory, problem: str = "", status: str = "FAILED") -> Records:
-    """What a run's folder holds. ``problem``: of a run that ends now; else it is read.
+    """What a run's folder holds. ``problem``: of a run that ends now; otherwise it is read.
 
     Raises OSError or DamagedError where there is no run.json: nothing can be said of the run.
     """
@@ -117,7 +117,7 @@ def records_of(run: RunDirectory, problem: str = "", status: str = "FAILED") -> 
 
 
 def _started(run: RunDirectory) -> float:
-    """By the time in the folder's name, else by the age of run.json."""
+    """By the time in the folder's name, otherwise by the age of run.json."""
     with contextlib.suppress(ValueError):
         stamp = "-".join(run.path.name.split("-")[-2:])
         return float(calendar.timegm(time.strptime(stamp, "%Y%m%d-%H%M%SZ")))

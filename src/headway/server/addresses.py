@@ -9,6 +9,7 @@ from pathlib import Path
 from headway.files.atomic import read_or_empty
 from headway.files.records import Record
 from headway.server.local import MLFLOW_PORT, PREFECT_PORT, running
+from headway.tracking.addresses import page_of_run
 
 _SOON = f"http://127.0.0.1:{PREFECT_PORT}", f"http://127.0.0.1:{MLFLOW_PORT}"
 """Where `headway up` will serve the two pages, without other options."""
@@ -57,4 +58,4 @@ def _page(run: Path, server: str) -> str | None:
     tracking = read_or_empty(run / "tracking.json")
     if not tracking.get("run_id") or os.environ.get("MLFLOW_TRACKING_URI"):
         return None
-    return f"{server}/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
+    return f"{server}/{page_of_run(tracking['experiment_id'], tracking['run_id'])}"

@@ -13,8 +13,8 @@ from headway.server.prefect_api import newest_runs
 
 LOOK_SECONDS = 2.0
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-MOST_TOLD = 10_000
-"""States that are remembered: the oldest are forgotten first."""
+MOST_STATES = 10_000
+"""That are remembered: the oldest are forgotten first."""
 
 
 class News:
@@ -46,7 +46,7 @@ class News:
                 lines.append(f"{moment(_seconds(run['start_time']))}  {run['name']}: started, {self._page(run)}")
             if is_end and before not in ENDED:
                 lines.append(f"{moment()}  {run['name']}: {_ending(state)}")
-        while len(self._states) > MOST_TOLD:
+        while len(self._states) > MOST_STATES:
             del self._states[next(iter(self._states))]
         return lines
 

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from headway.data.credentials import refuse_credentials
-from headway.files.database import (
-    database,
-    sqlite_file,
-)
-
-if TYPE_CHECKING:
-    pass
+from headway.files.database import database, sqlite_file
 
 
 def tracking_uri(root: Path) -> str:
@@ -50,6 +43,11 @@ def uri_of(address: str, root: Path) -> str:
 
 def own_uri(root: Path) -> str:
     return f"sqlite:///{sqlite_file(root.resolve(), 'mlflow')}"
+
+
+def page_of_run(experiment: str, run_id: str) -> str:
+    """Where MLflow's pages show a run, below the address of its server."""
+    return f"#/experiments/{experiment}/runs/{run_id}"
 
 
 def is_file(uri: str) -> bool:

@@ -18,7 +18,7 @@ from headway.errors import ConfigError
 from headway.files import locks
 from headway.machine.clock import moment
 from headway.run.directory import RunDirectory
-from headway.tracking.addresses import is_file, is_local, kept_uri, tracking_uri
+from headway.tracking.addresses import is_file, is_local, kept_uri, page_of_run, tracking_uri
 from headway.tracking.contents import (
     MOST_METRICS,
     dataset_of,
@@ -115,7 +115,7 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
     client.log_text(run_id, opening.yaml, "project.yaml")
     client.log_dict(run_id, run.plan, "run.json")
     uri = tracking_uri(root)
-    ui = None if is_local(uri) else f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+    ui = None if is_local(uri) else f"{uri.rstrip('/')}/{page_of_run(experiment, run_id)}"
     where = {"run_id": run_id, "experiment_id": experiment, "uri": kept_uri(root), "ui": ui}
     write_tracking(run, replace(read_tracking(run) or tracking, **where))
     return client, run_id
@@ -201,7 +201,7 @@ def _deliver(run: RunDirectory, root: Path) -> str:
     assert tracking.experiment_id is not None
     deliver_variants(client, run, run_id, tracking.experiment_id)
     ending = tracking.ending
-    page = f"#/experiments/{tracking.experiment_id}/runs/{run_id}"
+    page = page_of_run(tracking.experiment_id, run_id)
     tags = {**prefect_tags(run), "mlflow.note.content": note_of(run, ending, page)}
     if damaged:
         tags["damaged"] = f"{', '.join(damaged)} of {run.path.name}; headway doctor"[:5000]
