@@ -29,6 +29,7 @@ from headway.data import fit, passes, progress, sink, storing
 from headway.data.config import DataConfig, SplitConfig
 from headway.data.opening import open_table
 from headway.data.split import Division
+from headway.files import atomic
 
 folder, moment, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 fit.run = storing.run = functools.partial(passes.run, block_rows=int(sys.argv[4]), threads=threads)
@@ -55,6 +56,8 @@ elif name == "unsaved":
     progress.Progress.write = dying(progress.Progress.write, int(at), after=False)
 elif name == "saving":
     progress.Progress.write = dying(progress.Progress.write, int(at), after=True)
+elif name == "halfway":
+    atomic.put_in_place = dying(atomic.put_in_place, int(at), after=False)
 elif name == "end":
     storing.Division.learnt = property(lambda self: os.kill(os.getpid(), signal.SIGKILL))
 
@@ -115,7 +118,7 @@ def test_the_number_of_threads_changes_no_byte(rows: Path, undisturbed: dict[str
     assert contents(Path(outcome.stdout.strip())) == undisturbed, outcome.stderr
 
 
-@pytest.mark.parametrize("moment", ["fitting 3", "filling 7", "unsaved 3", "saving 4", "end 1"])
+@pytest.mark.parametrize("moment", ["fitting 3", "filling 7", "unsaved 3", "saving 4", "halfway 4", "end 1"])
 def test_it_goes_on_after_the_rows_that_are_on_disk(rows: Path, undisturbed: dict[str, bytes], moment: str) -> None:
     folder = rows / moment.replace(" ", "-")
     killed = prepare(folder, moment)

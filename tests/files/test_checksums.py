@@ -69,6 +69,14 @@ def test_a_file_system_that_cannot_sync_a_folder_is_good_enough(folder: Path, mo
     assert checksums.check(folder)
 
 
+def test_what_a_killed_process_left_half_written_is_not_sealed(folder: Path) -> None:
+    """It is cleared away later, and must not be missed then."""
+    (folder / "train" / ".b.npy.7.partial").touch()
+    checksums.seal(folder)
+    (folder / "train" / ".b.npy.7.partial").unlink()
+    assert not list(checksums.damages(folder))
+
+
 def test_content_is_compared_once_a_process_and_again_when_the_file_changed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

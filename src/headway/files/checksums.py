@@ -22,7 +22,7 @@ from typing import TypeVar
 from headway.errors import DamagedError
 from headway.files import locks
 from headway.files.atomic import digest, read_json, sync, write_json
-from headway.files.leftovers import OWNER, is_written
+from headway.files.leftovers import OWNER, is_half_written, is_written, remove
 
 NAME = "checksums.json"
 FORMAT = 1
@@ -71,7 +71,7 @@ def record(folder: Path, *names: str) -> None:
     """As seal, without syncing, for a folder that need not survive a power cut."""
     sums = dict(checksums(folder) or {}) if names else {}
     paths = [folder / name for name in names] or [path for path in folder.rglob("*") if path.is_file()]
-    paths = [path for path in paths if path not in (folder / NAME, folder / OWNER)]
+    paths = [path for path in paths if path not in (folder / NAME, folder / OWNER) and not is_half_written(path)]
     for path, one in zip(paths, _side_by_side(_checksum, paths), strict=True):
         sums[path.relative_to(folder).as_posix()] = one
     files = {name: asdict(one) for name, one in sorted(sums.items())}
@@ -82,9 +82,9 @@ def record(folder: Path, *names: str) -> None:
 def replacing_folder(path: Path, goes_on: bool = False) -> Iterator[Path]:
     """A new folder to fill, which is sealed and renamed to ``path`` after the block, or removed where the block fails.
 
-    Where it ``goes_on``, the folder may be that of a process that was killed, with all that is in it. Where another process has made
-    ``path`` meanwhile, that folder stays. A lock in the folder says that it is being filled, also to other machines and containers that
-    share the storage: process numbers are each machine's own.
+    Where it ``goes_on``, the folder may be that of a process that was killed, with all that is in it but half-written files. Where
+    another process has made ``path`` meanwhile, that folder stays. A lock in the folder says that it is being filled, also to other
+    machines and containers that share the storage: process numbers are each machine's own.
     """
     partial, lock = (_taken_over(path) if goes_on else None) or _new_partial(path)
     try:
@@ -128,6 +128,8 @@ def _taken_over(path: Path) -> tuple[Path, int] | None:
             continue
         lock = locks.take(leftover / OWNER, seconds=0.0)
         if lock is not None and locks.is_at(leftover / OWNER, lock):
+            for inner in filter(is_half_written, list(leftover.rglob(".*"))):
+                remove(inner)
             return leftover, lock
         if lock is not None:
             os.close(lock)

@@ -77,9 +77,14 @@ def _is_leftover(path: Path, now: float) -> bool:
         return True
     if path.name == PARTS:  # a killed scoring resumes from these parts within a day
         return not locks.is_held(path.parent / ".lock") and now - newest(path) > DAY
-    if not path.name.endswith(".partial") or now - newest(path) <= DAY:
+    if not is_half_written(path) or now - newest(path) <= DAY:
         return False
     return not is_written(path.name) and not locks.is_held(path / OWNER)
+
+
+def is_half_written(path: Path) -> bool:
+    """Whether a file or folder has the name that it has until it is whole."""
+    return path.name.startswith(".") and path.name.endswith(".partial")
 
 
 def is_written(partial: str) -> bool:
