@@ -19,7 +19,8 @@ from headway.data import delimiters
 from headway.data.arriving import find_inputs
 from headway.data.opening import open_table
 from headway.draft.drafting import draft
-from headway.draft.layout import Choices, _is_header
+from headway.draft.heading import is_header
+from headway.draft.layout import Choices
 from headway.errors import HeadwayError
 from headway.pipeline.validation import examine
 from headway.project import load_project
@@ -198,11 +199,11 @@ def test_without_a_line_of_names_columns_are_numbered_or_named_by_people(tmp_pat
 
 
 def test_words_alone_are_a_line_of_names_unless_they_come_again_and_so_are_years() -> None:
-    assert _is_header(["label", "text"], [["ham", "hello"], ["spam", "win"]] * 3)
-    assert not _is_header(["ham", "hello"], [["ham", "you"], ["spam", "win"]] * 3)
-    assert _is_header(["country", "2019", "2020"], [["Chile", "1.5", "7"], ["Peru", "2", "3"]])
-    assert not _is_header(["Chile", "1.5", "7"], [["Peru", "2", "3"], ["Cuba", "2", "4"]])
-    assert _is_header(["", "a", "b"], [["1", "2", "3"], ["2", "5", "6"]])
+    assert is_header(["label", "text"], [["ham", "hello"], ["spam", "win"]] * 3)
+    assert not is_header(["ham", "hello"], [["ham", "you"], ["spam", "win"]] * 3)
+    assert is_header(["country", "2019", "2020"], [["Chile", "1.5", "7"], ["Peru", "2", "3"]])
+    assert not is_header(["Chile", "1.5", "7"], [["Peru", "2", "3"], ["Cuba", "2", "4"]])
+    assert is_header(["", "a", "b"], [["1", "2", "3"], ["2", "5", "6"]])
 
 
 NAMES: dict[str, tuple[str, str, list[str]]] = {
@@ -247,6 +248,30 @@ def test_names_that_people_give_stand_in_place_of_the_files(tmp_path: Path) -> N
     read = rows_of(tmp_path)
     assert len(read) == ROWS
     assert read["size"].tolist() == table()["größe"].tolist()
+
+
+def test_a_line_of_names_that_people_rename_without_its_target_is_no_row(tmp_path: Path) -> None:
+    lines = make(tmp_path, "x.csv", text(), "outcome", Choices(header="size,town,n,outcome"))
+    assert any("the file has names of its own, größe, stadt, n, y: their line is left out" in line for line in lines)
+    read = rows_of(tmp_path)
+    assert read["size"].tolist() == table()["größe"].tolist()
+    assert load_project("t", tmp_path).data.features["size"] == "numeric"
+    (tmp_path / "conf" / "t.yaml").unlink()
+    lines = make(tmp_path, "x.csv", text(header=False), "outcome", Choices(header="size,town,n,outcome"))
+    assert not any("names of" in line for line in lines)
+    assert len(rows_of(tmp_path)) == ROWS
+
+
+def test_words_over_words_beside_given_names_are_a_question_whose_setting_leaves_their_line_out(tmp_path: Path) -> None:
+    rows = [f"{'spam' if n % 3 else 'ham'},call {'me' if n % 2 else 'us'} now" for n in range(90)]
+    content = "\n".join(["sort,message", *rows]).encode()
+    choices = Choices(header="label,words")
+    (question,) = (line for line in make(tmp_path, "x.csv", content, "label", choices) if "question: are sort" in line)
+    assert len(rows_of(tmp_path)) == 91
+    setting = question.split("--set ")[1].split()[0]
+    (tmp_path / "conf" / "t.yaml").unlink()
+    make(tmp_path, "x.csv", content, "label", Choices(header="label,words", settings=(setting,)))
+    assert len(rows_of(tmp_path)) == 90
 
 
 def test_a_name_in_quotes_with_a_line_break_is_one_name(tmp_path: Path) -> None:

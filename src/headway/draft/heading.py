@@ -1,10 +1,38 @@
-"""A line of names that is not whole: names that are missing or occur twice, or one name fewer than there are values."""
+"""A line of names: whether a line is one, and what it lacks: names that are missing or occur twice, or one name too few."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+
+from headway.draft.numerals import MISSING
+
+_VALUE = re.compile(r"[-+$€£(]*[.,]?\d.*|\?|")
+_YEAR = re.compile(r"(19|20)\d\d")
+
+
+def is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    """Whether a line's cells are names: words over numbers, rather than values like those below."""
+    names, values = signs_of_names(first, rest)
+    return names > 0 or not values
+
+
+def signs_of_names(first: Sequence[str], rest: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """How many of a line's cells are names, and how many are values like those below; of other words it is not known."""
+    names, values = 0, 0
+    for i, cell in enumerate(one.strip() for one in first):
+        below = [row[i].strip() for row in rest if row[i].strip()]
+        numeric = sum(_VALUE.fullmatch(one) is not None for one in below) >= 0.8 * max(1, len(below))
+        if _YEAR.fullmatch(cell) and not all(_YEAR.fullmatch(one) for one in below):
+            names += 1
+        elif _VALUE.fullmatch(cell) or cell.lower() in MISSING:
+            values += bool(cell)
+        elif numeric and below:
+            names += 1
+        elif cell in below:
+            values += 1
+    return names, values
 
 
 def whole_names(line: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:

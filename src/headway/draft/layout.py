@@ -15,7 +15,7 @@ from headway.data.files import FORMATS, find_files, suffix_of
 from headway.data.folders import folder_values
 from headway.data.formats import head_of
 from headway.draft.encoding import encoding_of
-from headway.draft.heading import whole_names
+from headway.draft.heading import is_header, signs_of_names, whole_names
 from headway.draft.objects import refuse_object
 from headway.errors import ConfigError
 
@@ -28,9 +28,7 @@ _USUAL, _OTHERS = ("\t", ";", "|", ","), ("^", "~", "\x01", SPACES, " ", "::", "
 """Of equally good delimiters the first is taken; the comma is last, as it also occurs in numbers and texts."""
 
 _WORDS = {"tab": "\t", "\\t": "\t", "space": " ", "whitespace": SPACES, "comma": ",", "semicolon": ";", "pipe": "|"}
-_VALUE = re.compile(r"[-+$€£(]*[.,]?\d.*|\?|")
 _MANY_SPACES = re.compile(r"^ |  | \t|\t ", re.MULTILINE)
-_YEAR = re.compile(r"(19|20)\d\d")
 
 
 @dataclass(frozen=True)
@@ -189,14 +187,14 @@ def _header(layout: Layout, lines: _Lines, choice: str | None, target: str) -> N
     if not rows:
         return
     width = Counter(len(row) for row in rows).most_common(1)[0][0]
+    are_stated = choice not in (None, "none")
     names_row = next((i for i, row in enumerate(rows[:TITLES]) if target in [cell.strip() for cell in row]), None)
-    first, are_stated = _first_of_table(rows, names_row, choice), choice not in (None, "none")
+    names_row = _own_names(layout, lines, width) if names_row is None and are_stated else names_row
+    first = _first_of_table(rows, names_row, choice)
     if lines.above[first]:
         layout.csv["skip_lines"] = lines.above[first]
     if lines.above[first] and (names_row is None or not are_stated):
-        count = lines.above[first]
-        several = f"the first {count} lines are" if count > 1 else "the first line is"
-        layout.notes.append(f"{several} above the table; --header N sets the line of names")
+        layout.notes.append(_above(lines.above[first]))
     if choice is not None and are_stated:
         names = [name.strip() for name in choice.split(",")]
         if len(names) != width:
@@ -205,7 +203,7 @@ def _header(layout: Layout, lines: _Lines, choice: str | None, target: str) -> N
             )
         layout.csv["column_names"] = names
     elif choice == "none" or (
-        names_row is None and not _is_header(rows[first], [r for r in rows[first + 1 :] if len(r) == width])
+        names_row is None and not is_header(rows[first], [r for r in rows[first + 1 :] if len(r) == width])
     ):
         layout.csv["column_names"] = [f"column_{i + 1}" for i in range(width)]
         if choice is None:
@@ -215,6 +213,32 @@ def _header(layout: Layout, lines: _Lines, choice: str | None, target: str) -> N
             )
     elif len(rows) > first + 1:
         _complete(layout, lines, first, width)
+
+
+def _above(count: int) -> str:
+    several = f"the first {count} lines are" if count > 1 else "the first line is"
+    return f"{several} above the table; --header N sets the line of names"
+
+
+def _own_names(layout: Layout, lines: _Lines, width: int) -> int | None:
+    """The row of the file's own names beside those that people give; None where there is none. Words over words are a question."""
+    rows = lines.rows
+    first = next(i for i, row in enumerate(rows) if len(row) == width)
+    cells, rest = [cell.strip() for cell in rows[first]], [row for row in rows[first + 1 :] if len(row) == width]
+    names, values = signs_of_names(cells, rest)
+    if not rest or values:
+        return None
+    some = ", ".join(cells[:4]) + (" ..." if width > 4 else "")
+    if names:
+        layout.notes.append(
+            f"the file has names of its own, {some}: their line is left out, as --header names the columns"
+        )
+        return first
+    layout.notes.append(
+        f"question: are {some} names of columns? Their line is read as a row; if they are, --set data.csv.skip_lines="
+        f"{lines.above[first + 1]} leaves it out"
+    )
+    return None
 
 
 def _first_of_table(rows: Sequence[Sequence[str]], names_row: int | None, choice: str | None) -> int:
@@ -233,23 +257,6 @@ def _complete(layout: Layout, lines: _Lines, first: int, width: int) -> None:
     if names != line:
         layout.csv |= {"column_names": names, "skip_lines": lines.above[first + 1]}
         layout.notes += [f"{note}; --header a,b,c names them all" for note in notes]
-
-
-def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
-    """Whether a line's cells are names: words over numbers, rather than values like those below."""
-    names, values = 0, 0
-    for i, cell in enumerate(one.strip() for one in first):
-        below = [row[i].strip() for row in rest if row[i].strip()]
-        numeric = sum(_VALUE.fullmatch(one) is not None for one in below) >= 0.8 * max(1, len(below))
-        if _YEAR.fullmatch(cell) and not all(_YEAR.fullmatch(one) for one in below):
-            names += 1
-        elif _VALUE.fullmatch(cell):
-            values += bool(cell)
-        elif numeric and below:
-            names += 1
-        elif cell in below:
-            values += 1
-    return names > 0 or not values
 
 
 def _is_padded(rows: Sequence[Sequence[str]]) -> bool:
