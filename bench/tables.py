@@ -32,10 +32,12 @@ import pandas as pd
 from bench.samples import Samples, options
 from bench.side_by_side import Ratio, tell
 from headway.columns import column_type
+from headway.data.composition import Composition
 from headway.data.datasets import locate
 from headway.data.formats import read_batches
 from headway.data.split import TEST, VALIDATION, Division
 from headway.draft.drafting import draft
+from headway.draft.layout import Choices
 from headway.pipeline import runs, stages
 from headway.project import Project, load_project
 from headway.run.directory import RunDirectory
@@ -140,7 +142,7 @@ def _measure(name: str, samples: Samples) -> None:
         (root / "conf").mkdir()
         table = _table(name)
         table.to_csv(root / f"{name}.csv", index=False)
-        draft(f"{name}.csv", TABLES[name], name, root)
+        draft(f"{name}.csv", TABLES[name], name, root, Choices(settings=("data.series=null",)))  # anchors read no past
         project = load_project(name, root, ["train.threads=1"])
         run, seconds = _trained(project, root)
         ours = np.load(run.predictions("test"))
@@ -193,12 +195,11 @@ def _rows(project: Project, root: Path, run: RunDirectory, table: pd.DataFrame) 
 
     table = table[table[TABLES[project.name]].notna()].reset_index(drop=True)
     parts = Division(runs.table_of(project, root), project.split).parts
-    columns = {
-        name: pd.to_numeric(table[name], errors="coerce")
-        if column_type(kind).adds_up
-        else table[name].astype("category")
-        for name, kind in project.data.features.items()
-    }
+    columns = {}
+    for name, kind in project.data.features.items():
+        for one in Composition.of(project.data.written, ()).sources([name]):
+            is_number = column_type(kind).adds_up or one != name  # a part of a moment
+            columns[one] = pd.to_numeric(table[one], errors="coerce") if is_number else table[one].astype("category")
     target = np.concatenate([Store(run.store).arrays(split)["target"] for split in ("train", "validation", "test")])
     ordered = np.empty(len(parts), target.dtype)
     ordered[np.argsort(parts, kind="stable")] = target  # a store's parts are each in the table's order

@@ -39,7 +39,7 @@ _TIME = re.compile(
 )
 """Names of columns of moments."""
 
-_HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 @dataclass(frozen=True)
@@ -78,22 +78,22 @@ class Specimen:
     @property
     def is_called_an_id(self) -> bool:
         """Whether the name is that of an id."""
-        return _ID.search(_HUMPS.sub("_", self.name)) is not None
+        return _ID.search(HUMPS.sub("_", self.name)) is not None
 
     @property
     def is_called_a_thing(self) -> bool:
         """Whether the name is that of numbers that stand for things, as many as there are."""
-        return _THING.search(_HUMPS.sub("_", self.name)) is not None
+        return _THING.search(HUMPS.sub("_", self.name)) is not None
 
     @property
     def is_called_a_code(self) -> bool:
         """Whether the name is that of codes without an order."""
-        return _CODE.search(_HUMPS.sub("_", self.name)) is not None
+        return _CODE.search(HUMPS.sub("_", self.name)) is not None
 
     @property
     def is_called_a_time(self) -> bool:
         """Whether the name is that of moments."""
-        return _TIME.search(_HUMPS.sub("_", self.name)) is not None
+        return _TIME.search(HUMPS.sub("_", self.name)) is not None
 
     @cached_property
     def has_codes(self) -> bool:

@@ -10,6 +10,7 @@ Y, 1, true   {truth: true}                       true
 11/23/2024   {dates: ["%m/%d/%Y", ISO8601]}      2024-11-23
 1732320000   {dates: [seconds]}               2024-11-23
 1:23:45      {clock: true}                    5025
+2010, 3, 1   {columns: [year, month, day], dates: ["%Y %m %d"]}
 """
 
 from __future__ import annotations
@@ -71,7 +72,13 @@ class Written(Config):
         "or nanoseconds since 1970.",
     )
 
-    @field_validator("missing", "dates", mode="before")
+    columns: tuple[str, ...] = Field(
+        (),
+        description="For a column that the files do not have: those whose texts, with a space between them, make its text, such as "
+        "[year, month, day, hour].",
+    )
+
+    @field_validator("missing", "dates", "columns", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         values = value if isinstance(value, (list, tuple)) else (value,)
@@ -84,6 +91,10 @@ class Written(Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> Written:
+        if len(self.columns) == 1:
+            raise ValueError(
+                f"columns must be at least two, but is {self.columns[0]} alone; leave it out, and use that column"
+            )
         if self.decimal == self.thousands:
             raise ValueError(f"thousands must differ from decimal, but both are {self.decimal!r}")
         kinds = {
@@ -101,7 +112,8 @@ class Written(Config):
     @property
     def how(self) -> dict[str, Any]:
         """The settings that decide the values, as versions before this one wrote them where they had all of them."""
-        return self.model_dump(exclude=set() if self.clock else {"clock"})
+        later = {"clock", "columns"}
+        return self.model_dump(exclude={name for name in later if not getattr(self, name)})
 
 
 def read_written(column: pa.Array, written: Written, place: Place) -> pa.Array:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headway.data.composition import Composition
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.datasets import dataset_of, locate
 from headway.data.files import find_files, format_of
@@ -31,6 +32,8 @@ class Input:
     clean: Clean | None = None
     commas: frozenset[str] = frozenset()
     """Columns that have a decimal comma."""
+    composition: Composition = field(default_factory=Composition)
+    """What is made of its columns."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -41,7 +44,10 @@ class Input:
     def how(self) -> list[object]:
         """What decides on its rows beside the file's bytes."""
         folders = folder_values(self.file)
-        return [self.form, self.csv.how, self.clean is not None, *([folders] if folders else [])]
+        composed = (
+            [{name: [*some] for name, some in self.composition.columns.items()}] if self.composition.columns else []
+        )
+        return [self.form, self.csv.how, self.clean is not None, *([folders] if folders else []), *composed]
 
     @property
     def depth(self) -> int:
@@ -51,7 +57,7 @@ class Input:
     def schema(self) -> pa.Schema:
         """Its columns. Raises DataError when it cannot be read."""
         schema = read_schema(self.file, self.form, self.csv)
-        return schema if self.clean is None else self.clean(empty(schema)).schema
+        return self.composition.schema(schema if self.clean is None else self.clean(empty(schema)).schema)
 
     def rows(self) -> int | None:
         """How many rows it has, where that is known without reading it."""
@@ -67,15 +73,26 @@ class Input:
         Lines of CSV with too few or too many values have no number; every reading passes all of them to ``on_bad_line``. Without
         it, they raise DataError.
         """
-        names = None if self.clean else list(columns)
+        names = None if self.clean else self._names(columns)
         at = 0
         for raw in read_batches(self.file, self.form, self.csv, names, rows, on_bad_line, self.commas):
             end = at + raw.num_rows
             if end > start:
                 rest = raw.slice(max(0, start - at))
-                batch = (self.clean(rest) if self.clean else rest).select(list(columns))
-                yield end - rest.num_rows, batch
+                batch = self.composition.extended(self.clean(rest) if self.clean else rest)
+                yield end - rest.num_rows, batch.select(list(columns))
             at = end
+
+    def _names(self, columns: Sequence[str]) -> list[str]:
+        """The columns of the file that are read for these. One that it has is not made of others."""
+        if not self.composition.columns:
+            return list(columns)
+        own = {*read_schema(self.file, self.form, self.csv).names}
+        return list(
+            dict.fromkeys(
+                one for name in columns for one in ([name] if name in own else self.composition.sources([name]))
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -138,7 +155,7 @@ def find_inputs(config: DataConfig, data: str | None, root: Path, option: str = 
         form = own if data is None and own != "auto" else _form(file, own, texts)
         name = PurePath(file).relative_to(folder).as_posix()
         mend = below(folder) if form == "text" else clean if form == own else None
-        item = Input(file, name, form, csv, mend, config.commas)
+        item = Input(file, name, form, csv, mend, config.commas, Composition.of(config.written, csv.null_values))
         inputs.append(_with_header(item, config) if form == "csv" and csv.column_names else item)
     return inputs
 
@@ -172,7 +189,7 @@ def _form(file: str, own: str, texts: bool) -> str:
 def _with_header(item: Input, config: DataConfig) -> Input:
     csv = item.csv.model_copy(update={"column_names": ()})
     has = set(read_schema(item.file, "csv", csv).names)
-    return replace(item, csv=csv) if set(config.features) <= has else item
+    return replace(item, csv=csv) if has.issuperset(item.composition.sources([*config.features])) else item
 
 
 def empty(schema: pa.Schema) -> pa.RecordBatch:

@@ -128,6 +128,17 @@ class DataConfig(Config):
         """The columns that have a decimal comma."""
         return frozenset(name for name, one in self.written.items() if one.decimal == ",")
 
+    def _check_composed(self) -> None:
+        for name, one in self.written.items():
+            if one.columns and name == self.target:
+                raise ValueError(
+                    f"written.{name}.columns must be left out, but {name} is the target; only a feature is made of columns"
+                )
+            if self.target in one.columns:
+                raise ValueError(
+                    f"written.{name}.columns must not name the target, but {self.target} is it; leave it out"
+                )
+
     @model_validator(mode="before")
     @classmethod
     def _one_target(cls, values: Any) -> Any:
@@ -150,6 +161,7 @@ class DataConfig(Config):
         stray = [name for name in self.written if name not in self.features and name != self.target]
         if stray:
             raise ValueError(f"written must name features or the target, but {stray[0]} is neither")
+        self._check_composed()
         if self.weight is not None and self.weight in (self.target, *self.features, *self.keys):
             raise ValueError(
                 f"weight must be neither a feature, the target nor a key, but {self.weight} is one; leave it out of these"

@@ -21,6 +21,7 @@ from headway.columns.codes import written_out
 from headway.columns.ragged import Ragged
 from headway.columns.text import DocumentTokens
 from headway.columns.written import Written
+from headway.data.composition import Composition
 from headway.data.config import CsvOptions
 from headway.data.inputs import Inputs
 from headway.data.past import Past
@@ -64,8 +65,13 @@ class Preparation:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The columns that rows to predict must have."""
+        """The columns that rows to predict must have, or those that one of them is made of."""
         return (*self.kinds, *(self.past.carried if self.past is not None else ()))
+
+    @property
+    def composition(self) -> Composition:
+        """What is made of several columns."""
+        return Composition.of(self.written, self.null_values)
 
     @property
     def seen(self) -> tuple[str, ...]:

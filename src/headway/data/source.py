@@ -17,6 +17,7 @@ from headway.columns.codes import numbered_anew
 from headway.columns.values import BadValues, family, to_string_or_keep
 from headway.data.canonical import canonical
 from headway.data.chunks import Block, Chunk
+from headway.data.composition import Composition
 from headway.data.config import CsvOptions, DataConfig
 from headway.data.digests import digest_files, file_digests
 from headway.data.extension import Extension
@@ -53,6 +54,7 @@ class Table:
         names = [] if config.keys or form != "text" else [NAME]
         self.columns = tuple(dict.fromkeys([*config.features, *self.targets, *extra, *names]))
         self._config, self._root, self._csv, self._clean, self._form = config, root, csv, clean, form
+        self._composition = Composition.of(config.written, csv.null_values)
         self._extension: Extension | None = None
         schema, self._common = self._checked_schema()
         self.present = tuple(schema.names)
@@ -137,7 +139,7 @@ class Table:
     @property
     def unlisted(self) -> list[str]:
         """Columns of the files that have no role in the project."""
-        roles = {*self.columns, *self._config.ignore, *self.keys}
+        roles = {*self.columns, *self._composition.sources(self.columns), *self._config.ignore, *self.keys}
         return [column for column in self.present if column not in roles]
 
     @property
@@ -236,10 +238,11 @@ class Table:
         needed_names = [*own, *([self.target] if drop and self.target not in own else [])]
         file = self.files[number]
         whole = self._clean is not None and not self.is_text
-        read = partial(read_batches, file, self._form, self._csv, None if whole else needed_names, rows)
+        file_names = None if whole else self._composition.sources(needed_names)
+        read = partial(read_batches, file, self._form, self._csv, file_names, rows)
         codes = () if self._clean or extension else self._convertible(needed_names)
         for raw in read(commas=self._config.commas, codes=codes):
-            batch = self._clean(raw) if self._clean else raw
+            batch = self._composition.extended(self._clean(raw) if self._clean else raw)
             chunk = partial(self._chunk, batch, number, start, needed_names, names)
             block = Block.of(chunk()) if drop else Block(number, start, batch.num_rows, chunk)
             yield block
@@ -257,7 +260,9 @@ class Table:
         return Chunk(number, start, batch)
 
     def _checked_schema(self) -> tuple[pa.Schema, dict[str, pa.DataType]]:
-        roles = {column: column for column in self.columns}
+        composed = self._composition.columns
+        roles = {one: f"data.written.{column}.columns" for column, parts in composed.items() for one in parts}
+        roles |= {column: column for column in self.columns}
         roles |= {column: f"data.features.{column}" for column in self.kinds}
         roles |= dict.fromkeys(self.targets, "data.target")
         return checked_schema(self.files, self._schema_of, roles)
@@ -265,9 +270,15 @@ class Table:
     def _schema_of(self, file: str) -> pa.Schema:
         """The columns of one file, after the data set's cleaner."""
         schema = read_schema(file, self._form, self._csv)
-        if self._clean is None:
-            return schema
-        return self._clean(pa.RecordBatch.from_pylist([], schema=schema)).schema
+        if self._clean is not None:
+            schema = self._clean(pa.RecordBatch.from_pylist([], schema=schema)).schema
+        twice = next((name for name in self._composition.columns if name in schema.names), None)
+        if twice is not None:
+            of = ", ".join(self._composition.columns[twice])
+            raise ConfigError(
+                f"data.written must make a new column of {of}, but {PurePath(file).name} has one called {twice}; rename it"
+            )
+        return self._composition.schema(schema)
 
     def _convertible(self, names: Sequence[str]) -> dict[str, Kind]:
         """The kinds of those columns that have one."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from headway.draft.guess import guess, is_readable
 from headway.draft.layout import Choices, as_options, choose_files, layout_of
 from headway.draft.leaks import look_for_leaks
 from headway.draft.model import propose_model
+from headway.draft.moments import moments_in, texts_of, with_moments
 from headway.draft.notes import about_few, about_parts, about_spelling, about_time, classes_of
 from headway.draft.parts import part_column, test_files
 from headway.draft.plan import Plan
@@ -90,11 +92,15 @@ def _draft(
     frame = read_first(files, layout)
     if target not in frame.columns:
         raise ConfigError(no_column(target, [str(c) for c in frame.columns], layout, frame))
-    stated = Stated.of(pairs, [str(c) for c in frame.columns], target)
-    frame, writings = as_written(frame, stated_writings(pairs), pairs.get("data.date_format"), stated.kinds)
+    raw = _composed(frame, stated_writings(pairs))
+    stated = Stated.of(pairs, [str(c) for c in raw.columns], target)
+    frame, writings = as_written(raw, stated_writings(pairs), pairs.get("data.date_format"), stated.kinds)
+    moments = [] if stated.others else moments_in(raw, target, _reserved(stated, pairs))
+    frame, writings = with_moments(frame, writings, moments, raw)
     frame, writings = without_marks(frame, writings, target)
     plan = Plan(name, source, target, task_for(frame[target], target, stated.task))
     plan.format, plan.csv, plan.weight = layout.format, layout.csv, stated.weight
+    plan.parts = {part: one.name for one in moments for part in one.parts}
     if "by" not in stated.split:
         plan.part, plan.test_files = part_column(frame.drop(columns=target)), test_files(files)
     _decide(plan, frame, writings, stated)
@@ -105,6 +111,22 @@ def _draft(
         refuse(project)
     write_atomically(path, text)
     return Draft(path, text, (*decisions_of(plan, stated.model is not None), *questions_of(plan, text)))
+
+
+def _composed(frame: pd.DataFrame, writings: Mapping[str, Written]) -> pd.DataFrame:
+    """With the columns that the user makes of others."""
+    further = {
+        name: pd.Series(texts_of(frame, one.columns).to_pandas()) for name, one in writings.items() if one.columns
+    }
+    return frame.assign(**further)
+
+
+def _reserved(stated: Stated, pairs: Mapping[str, Any]) -> set[str]:
+    """The columns of which the user has said something."""
+    writings = stated_writings(pairs)
+    column = stated.split.get("column")
+    of_writings = {*writings, *(part for one in writings.values() for part in one.columns)}
+    return {*stated.kinds, *stated.keys, *stated.ignore, *of_writings, *(one for one in (stated.weight, column) if one)}
 
 
 def _source(data: str, root: Path) -> str:
@@ -168,6 +190,7 @@ def _place_all(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing],
     guesses: dict[str, Guess] = {}
     for name in map(str, frame.columns):
         reason, doubt = stated.role(name), writings[name].doubt if name in writings else ""
+        reason = f"part of {plan.parts[name]}" if name in plan.parts else reason
         if name in (plan.target, plan.part, plan.weight):
             continue
         if name in stated.keys or reason is not None:

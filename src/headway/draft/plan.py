@@ -38,7 +38,7 @@ class Plan:
 
     ``questions``: features that may be known only after the target, and the sign of it; ``leaks``: those that would stop a run.
     ``split``: its section as people set it; ``part``: the column that says which rows are the test; ``test_files``: the files that are.
-    ``others``: readable columns that are no features.
+    ``others``: readable columns that are no features. ``parts``: columns that are part of a moment, each with its name.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Plan:
     questions: dict[str, str] = field(default_factory=dict)
     leaks: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    parts: dict[str, str] = field(default_factory=dict)
     max_overlap: float | None = None
     model: str = ""
     batch_size: int | None = None

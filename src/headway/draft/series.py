@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -49,13 +49,14 @@ def series_of(plan: Plan, frame: pd.DataFrame, stated: str | None = None) -> Ser
         seconds = times.to_numpy("datetime64[s]").astype(np.int64)
         if times.isna().any():
             continue
-        for groups in _groupings(plan, frame, moment):
-            step = _step(seconds, frame, groups)
-            if step is not None:
-                numbers = [n for n, kind in plan.features.items() if column_type(kind).adds_up and n not in groups]
-                in_advance = [n for n in numbers if is_known(plan, frame, n, times.dt.tz_localize(None), groups)]
-                late = [n for n in numbers if n not in in_advance]
-                return Series(moment, groups, *step, tuple(in_advance), tuple(late))
+        names = [name for name in (*plan.features, *plan.keys) if name != moment]
+        steps = steps_of(frame, names, seconds)
+        if steps is not None:
+            groups, step = steps
+            numbers = [n for n, kind in plan.features.items() if column_type(kind).adds_up and n not in groups]
+            in_advance = [n for n in numbers if is_known(plan, frame, n, times.dt.tz_localize(None), groups)]
+            late = [n for n in numbers if n not in in_advance]
+            return Series(moment, groups, *step, tuple(in_advance), tuple(late))
     return None
 
 
@@ -92,9 +93,20 @@ def _parts_of_the_calendar(times: pd.Series) -> list[pd.Series]:
     ]
 
 
-def _groupings(plan: Plan, frame: pd.DataFrame, moment: str) -> Iterator[tuple[str, ...]]:
+def steps_of(
+    frame: pd.DataFrame, names: Sequence[str], seconds: np.ndarray
+) -> tuple[tuple[str, ...], tuple[str, int | None]] | None:
+    """The groups whose rows come in regular steps, of the columns ``names``; the step and its season. ``seconds``: (N,) since 1970."""
+    for groups in _groupings(frame, names):
+        step = _step(seconds, frame, groups)
+        if step is not None:
+            return groups, step
+    return None
+
+
+def _groupings(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """None, each column that could name a group, and each pair."""
-    candidates = [name for name in (*plan.features, *plan.keys) if name != moment and _names_groups(frame[name])]
+    candidates = [name for name in names if _names_groups(frame[name])]
     few = [name for name in candidates if not (_OF_THE_CLOCK.search(name) and _is_of_the_clock(frame[name]))]
     few = few[:MOST_GROUPS]
     yield ()

@@ -28,6 +28,7 @@ OF_SERIES = "the past of time series"
 THRESHOLD = "recalibrated probabilities or a threshold"
 CHANGES = "outputs that are changes since an earlier value"
 TEMPERATURE = "a temperature of the classes' probabilities"
+COMPOSED = "columns that are made of several"
 
 BY_NAME = 10
 """The format of a bundle with a need that versions without names do not have."""
@@ -43,6 +44,7 @@ FEATURES = {
     SPREAD: 9,
     CHANGES: BY_NAME,
     TEMPERATURE: BY_NAME,
+    COMPOSED: BY_NAME,
 }
 """What a bundle may need of the version that reads it, and the format of the version that had it first. A bundle names what it needs;
 versions before format 10 look at its number alone. A new need gets the number `BY_NAME`, which all of these refuse.

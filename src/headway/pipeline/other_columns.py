@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from headway.columns import Kind
 from headway.config import read_yaml
+from headway.data.composition import Composition
 from headway.data.identity import Identity, hash_batch
 from headway.data.learnt_rows import LearntRows
 from headway.data.past import Past
@@ -53,7 +54,7 @@ class Reading:
     def _names(self) -> list[str]:
         """The columns of the files that are read."""
         past = () if self.past is None else (*self.past.carried, *self.past.observed)
-        return list(dict.fromkeys([*self.kinds, *past]))
+        return Composition.of(self.files.written, ()).sources([*self.kinds, *past])
 
     def rows(self, table: Table) -> Table:
         """All rows of the files of ``table``, as the version reads them, with the past that it reads."""

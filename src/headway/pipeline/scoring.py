@@ -117,7 +117,11 @@ def rows_for(
     model: Model, project: Project, data: str | None, root: Path, option: str = "--data"
 ) -> tuple[Model, list[Input]]:
     """The inputs of ``data``, which the ``option`` named, and the model with the keys that its rows have. Raises as `score`."""
-    inputs = [_as_it_stands(one) for one in as_one(find_inputs(project.data, data, root, option))]
+    composition = model.preparation.composition
+    inputs = [
+        replace(_as_it_stands(one), composition=composition)
+        for one in as_one(find_inputs(project.data, data, root, option))
+    ]
     if not model.keys and all(one.form == "text" for one in inputs):
         model = replace(model, keys=(NAME,))
     for one in inputs:

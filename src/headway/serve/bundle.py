@@ -34,6 +34,7 @@ from headway.models.base import Estimator
 from headway.models.boosting import features
 from headway.models.description import (
     CHANGES,
+    COMPOSED,
     DECODING,
     FEATURES,
     OF_SERIES,
@@ -48,7 +49,7 @@ from headway.models.description import (
 )
 from headway.serve.following import Following
 from headway.serve.interval import Interval
-from headway.serve.reading import canonical_rows, refuse_unpredicted
+from headway.serve.reading import canonical_rows, composed, refuse_unpredicted
 from headway.serve.text import TextPredictor
 from headway.serve.whole import whole
 from headway.tasks.calibration import OF_MANY
@@ -93,6 +94,7 @@ def needs_of(preparation: Preparation, interval: Interval | None) -> set[str]:
         DECODING: not target.objective.is_plain,
         OF_SERIES: preparation.past is not None,
         CHANGES: target.reference is not None,
+        COMPOSED: bool(preparation.composition.columns),
         THRESHOLD: target.threshold is not None or target.calibration is not None,
         TEMPERATURE: target.calibration is not None and target.calibration.method == OF_MANY,
     }
@@ -131,7 +133,7 @@ class Predictor:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that a row must have."""
-        return self.preparation.needed
+        return tuple(self.preparation.composition.sources(self.preparation.needed))
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -180,6 +182,7 @@ class Predictor:
 
     def canonical(self, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
         """The columns that the preparation needs, in canonical types. Raises DataError as `predict` does."""
+        rows = composed(self.preparation, rows)
         batch = canonical_rows(self.preparation, rows)
         if self.following is not None:
             for name, column in self.following.past_of(rows).items():

@@ -25,10 +25,10 @@ MOST_NAMED = 30
 
 def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch) -> pa.RecordBatch:
     """The columns that ``preparation`` needs, in canonical types. Raises DataError as `Predictor.predict` does."""
-    kinds = preparation.kinds
+    kinds, rows = preparation.kinds, composed(preparation, rows)
     have = list(rows.columns if isinstance(rows, pd.DataFrame) else rows.schema.names)
-    refuse_missing(list(preparation.needed), have)
-    read = dict.fromkeys([*preparation.needed, *preparation.observed])
+    refuse_missing(_of_files(preparation, preparation.needed, have), have)
+    read = dict.fromkeys(_of_files(preparation, [*preparation.needed, *preparation.observed], have))
     twice = [name for name in read if have.count(name) > 1] if len(set(have)) < len(have) else []
     if twice:
         raise DataError(f"{WHERE}: column names must differ, but {name_in_line(twice[0])} occurs more than once")
@@ -48,6 +48,27 @@ def canonical_rows(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch
         if respelled is not column:
             batch = batch.set_column(batch.schema.get_field_index(name), name, respelled)
     return batch
+
+
+def composed(preparation: Preparation, rows: pd.DataFrame | pa.RecordBatch) -> pd.DataFrame | pa.RecordBatch:
+    """Rows with the columns that training made of several, where they have all of these once. Raises DataError as `Predictor.predict`."""
+    composition = preparation.composition
+    if not isinstance(rows, pd.DataFrame):
+        return composition.extended(rows) if len(set(rows.schema.names)) == rows.num_columns else rows
+    sources = [name for name in composition.sources([*composition.columns]) if list(rows.columns).count(name) == 1]
+    if not sources:
+        return rows
+    batch = composition.extended(pa.RecordBatch.from_arrays([arrow_column(rows[n], n) for n in sources], names=sources))
+    further = [name for name in batch.schema.names if name not in rows.columns]
+    return rows.assign(**{name: batch.column(name).to_pandas().to_numpy() for name in further})
+
+
+def _of_files(preparation: Preparation, names: Sequence[str], have: Sequence[Any]) -> list[str]:
+    """These columns, in place of one that is not there those that it is made of."""
+    there, composition = set(have), preparation.composition
+    return list(
+        dict.fromkeys(one for name in names for one in ([name] if name in there else composition.sources([name])))
+    )
 
 
 def _holds_numbers(rows: pd.DataFrame | pa.RecordBatch, columns: Mapping[str, pa.Array], name: str) -> bool:
