@@ -83,6 +83,18 @@ def test_parts_of_a_moment_are_one_date_and_their_rows_a_series(tmp_path: Path, 
     stages.check("t", tmp_path, [], Silent())
 
 
+def test_an_ambiguous_day_beside_a_time_is_read_as_people_say(tmp_path: Path) -> None:
+    days = pd.Series(pd.date_range("2023-12-01 05:00", periods=180, freq="h"))
+    table = table_of(day=days.dt.strftime("%d/%m/%Y"), time=days.dt.strftime("%H:%M"))
+    project, lines = write(tmp_path, table)
+    assert not any(one.columns for one in project.data.written.values())
+    assert any("dates that may be %d/%m/%Y or %m/%d/%Y" in line for line in lines)
+    project, _ = write(tmp_path, table, ("data.date_format=%d/%m/%Y",))
+    assert project.data.series == SeriesConfig(step="1 hour", season=24)
+    opened = open_table(project.data, project.task, tmp_path)
+    assert next(opened.chunks()).batch.column("moment").to_pandas().tolist() == days.tolist()
+
+
 def test_days_of_a_table_that_is_no_series_are_one_date(tmp_path: Path) -> None:
     chance = np.random.default_rng(1)
     days = pd.Series(pd.Timestamp("2020-01-01") + pd.to_timedelta(chance.integers(0, 900, 300), unit="D"))
@@ -98,6 +110,7 @@ NONE: dict[str, dict[str, object]] = {
         "delivery_time": HOURS.dt.strftime("%H:%M"),
     },
     "no day of its month": {"year": [2023] * 300, "month": [2] * 300, "day": [30] * 300, "hour": HOURS.dt.hour},
+    "a number of hours that is called time": {"day": HOURS.dt.strftime("%Y-%m-%d"), "time": HOURS.dt.hour},
     "years of two digits": {"yr": HOURS.dt.year % 100, "month": HOURS.dt.month, "day": HOURS.dt.day},
     "a month of a sale": {"YrSold": 2006 + np.arange(300) % 5, "MoSold": 1 + np.arange(300) % 12},
     "two days beside a time": {

@@ -95,7 +95,7 @@ def _draft(
     raw = _composed(frame, stated_writings(pairs))
     stated = Stated.of(pairs, [str(c) for c in raw.columns], target)
     frame, writings = as_written(raw, stated_writings(pairs), pairs.get("data.date_format"), stated.kinds)
-    moments = [] if stated.others else moments_in(raw, target, _reserved(stated, pairs))
+    moments = [] if stated.others else moments_in(raw, target, _reserved(stated, pairs), pairs.get("data.date_format"))
     frame, writings = with_moments(frame, writings, moments, raw)
     frame, writings = without_marks(frame, writings, target)
     plan = Plan(name, source, target, task_for(frame[target], target, stated.task))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import accumulate, product, takewhile
 
 import pandas as pd
 import pyarrow as pa
@@ -17,12 +17,14 @@ from headway.data.composition import Composition
 from headway.data.config import CsvOptions
 from headway.draft.series import steps_of
 from headway.draft.writing import Writing
+from headway.errors import DataError
 
 _WORDS: Mapping[str, str] = {
     "year": r"year|yyyy|yr|jahr|année|annee|año|ano|anno|jaar|rok|år",
     "month": r"month|mon|mnth|mth|mm|monat|mois|mes|mese|maand|mês|miesiąc|måned|månad",
     "day": r"day|day of month|dayofmonth|mday|dom|dd|tag|jour|día|dia|giorno|dag|dzień",
-    "hour": r"hour|hr|hh|hour of day|stunde|heure|hora|ora|uur|godzina|time|clock|uhrzeit|zeit|tijd|czas",
+    "hour": r"hour|hr|hh|hour of day|stunde|heure|hora|ora|uur|godzina",
+    "time": r"time|clock|uhrzeit|zeit|tijd|czas|hora|heure|ora",
     "minute": r"minute|min|minuto",
     "second": r"second|sec|ss|sekunde|segundo",
 }
@@ -31,25 +33,20 @@ _WORDS: Mapping[str, str] = {
 _DATE = r"date|day|datum|fecha|data|dato|dt|tag|jour|dag"
 """Names of a column of days."""
 
+_CLOCKS = (
+    *("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H.%M", "%H.%M.%S", "%Hh%M"),
+    *("%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I %p", "%I%p"),
+)
 _FORMS: Mapping[str, tuple[str, ...]] = {
-    "year": ("%Y",),
     "month": ("%m", "%b", "%B"),
     "day": ("%d",),
-    "hour": (
-        *("%H", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H.%M", "%H.%M.%S", "%Hh%M"),
-        *("%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I %p", "%I%p"),
-    ),
+    "hour": _CLOCKS,
+    "time": _CLOCKS,
     "minute": ("%M",),
     "second": ("%S",),
 }
 _YEAR = r"(19|20)\d\d"
-_NUMBERS: Mapping[str, str] = {
-    "year": _YEAR,
-    "month": r"\d{1,2}",
-    "day": r"\d{1,2}",
-    "minute": r"\d{1,2}",
-    "second": r"\d{1,2}",
-}
+_NUMBERS = ("month", "day", "minute", "second")
 _DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d"),
     *("%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
@@ -73,18 +70,23 @@ class Moment:
         return Written(columns=self.parts, dates=self.forms)
 
 
-def moments_in(frame: pd.DataFrame, target: str, stated: Collection[str]) -> list[Moment]:
-    """The moments whose parts stand in columns of a table as its files have it, without the ``target`` and ``stated`` columns."""
+def moments_in(
+    frame: pd.DataFrame, target: str, stated: Collection[str] = (), date_format: str | None = None
+) -> list[Moment]:
+    """The moments whose parts stand in columns of a table as its files have it, without the ``target`` and ``stated`` columns.
+
+    ``date_format``: that of ambiguous dates.
+    """
     names = [str(name) for name in frame.columns if str(name) not in (target, *stated)]
     places = [(name, part, affix) for name in names for part, affix in _parts_of(name)]
     moments: list[Moment] = []
     for affix in dict.fromkeys(affix for _, _, affix in places):
         of_affix = {part: name for name, part, one in reversed(places) if one == affix}
-        for parts in _candidates(frame, names, of_affix, affix):
-            forms = _forms_of(frame, parts)
+        for parts in _candidates(frame, names, of_affix, affix, date_format):
+            forms = _forms_of(frame, parts, date_format)
             if forms and (len(parts) != 2 or "year" not in parts or _counts_months(frame, parts, forms, target)):
-                taken = (*frame.columns, *(one.name for one in moments))
-                moments.append(Moment(_name(affix, taken), tuple(parts.values()), forms))
+                present_names = (*frame.columns, *(one.name for one in moments))
+                moments.append(Moment(_name(affix, present_names), tuple(parts.values()), forms))
                 break
     return moments
 
@@ -118,25 +120,22 @@ def _parts_of(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _candidates(
-    frame: pd.DataFrame, names: Sequence[str], of_affix: Mapping[str, str], affix: str
+    frame: pd.DataFrame, names: Sequence[str], of_affix: Mapping[str, str], affix: str, date_format: str | None
 ) -> Iterator[dict[str, str]]:
     """What may be a moment: parts with their columns, the most whole first."""
-    clock = [part for part in ("hour", "minute", "second") if part in of_affix]
-    clock = clock[: next((i for i, part in enumerate(clock) if part != ("hour", "minute", "second")[i]), len(clock))]
+    hours = takewhile(of_affix.__contains__, ("hour", "minute", "second"))
+    clocks = [*accumulate((part,) for part in hours)][::-1] + ([("time",)] if "time" in of_affix else [])
     if {"year", "month", "day"} <= of_affix.keys():
-        for count in range(len(clock), -1, -1):
-            yield {part: of_affix[part] for part in ("year", "month", "day", *clock[:count])}
+        for clock in (*clocks, ()):
+            yield {part: of_affix[part] for part in ("year", "month", "day", *clock)}
         return
     if {"year", "month"} <= of_affix.keys():
         yield {part: of_affix[part] for part in ("year", "month")}
-    if not clock:
-        return
     days = [of_affix["date"]] if "date" in of_affix else []
-    if not days and not affix:
-        days = [name for name in names if _form_of_days(texts_of(frame, (name,)))]
-    if len(days) == 1 and days[0] != of_affix[clock[0]]:
-        for count in range(len(clock), 0, -1):
-            yield {"date": days[0], **{part: of_affix[part] for part in clock[:count]}}
+    if clocks and not days and not affix:
+        days = [name for name in names if _form_of_days(texts_of(frame, (name,)), date_format)]
+    for clock in clocks if len(days) == 1 else ():
+        yield {"date": days[0], **{part: of_affix[part] for part in clock}}
 
 
 def texts_of(frame: pd.DataFrame, names: Sequence[str]) -> pa.Array:
@@ -148,43 +147,45 @@ def texts_of(frame: pd.DataFrame, names: Sequence[str]) -> pa.Array:
         except pa.ArrowException:  # values of several types
             columns.append(pa.array(frame[name].astype(str).where(frame[name].notna(), None).tolist(), pa.string()))
     columns = [one.combine_chunks() if isinstance(one, pa.ChunkedArray) else one for one in columns]
-    if any(pa.types.is_nested(one.type) or pa.types.is_binary(one.type) for one in columns):
-        return pa.nulls(len(frame), pa.string())
     batch = pa.RecordBatch.from_arrays(columns, names=[str(place) for place in range(len(columns))])
     parts = Composition({"": tuple(batch.schema.names)}, CsvOptions().null_values)
-    return parts.extended(batch).column("")
+    try:
+        return parts.extended(batch).column("")
+    except DataError:  # values without a text, such as durations
+        return pa.nulls(len(frame), pa.string())
 
 
 def _different(texts: pa.Array) -> list[str]:
     return [str(text) for text in texts.drop_null().unique().to_pylist()]
 
 
-def _form_of_days(texts: pa.Array) -> str | None:
+def _form_of_days(texts: pa.Array, date_format: str | None) -> str | None:
     """The one format of texts that are all days without a time; None for others, and where there are two."""
     some = _different(texts)
     if not some or not re.search(r"\d", some[0]) or len(some[0]) < len("1/1/2024"):
         return None
     forms = [form for form in _DAYS if _fits(some[:20], form) and _fits(some, form)]
-    return forms[0] if len(forms) == 1 else None
+    return forms[0] if len(forms) == 1 else date_format if date_format in forms else None
 
 
 def _fits(texts: Sequence[str], form: str) -> bool:
     return not read_dates(pa.array(texts, pa.string()), (form,)).null_count
 
 
-def _forms_of(frame: pd.DataFrame, parts: Mapping[str, str]) -> tuple[str, ...]:
+def _forms_of(frame: pd.DataFrame, parts: Mapping[str, str], date_format: str | None) -> tuple[str, ...]:
     """The formats of the parts together; none where a value is out of the range of its part, or a day is none of its month."""
     choices = []
     for part, name in parts.items():
-        some = _different(texts_of(frame, (name,)))
-        forms = [form] if part == "date" and (form := _form_of_days(texts_of(frame, (name,)))) else _forms(part, some)
+        texts = texts_of(frame, (name,))
+        day = _form_of_days(texts, date_format) if part == "date" else None
+        forms = [day] if day else _forms(part, _different(texts))
         if not forms:
             return ()
         choices.append(forms)
     whole = [" ".join(forms) for forms in product(*choices)]
-    texts = _different(texts_of(frame, tuple(parts.values())))
-    form = next((one for one in whole if _fits(texts, one)), None)
-    if form is None:
+    whole_texts = _different(texts_of(frame, tuple(parts.values())))
+    form = next((one for one in whole if _fits(whole_texts, one)), None)
+    if form is None or not whole_texts:
         return ()
     day = choices[0][0]
     typed = [form.replace(day, _ISO, 1)] if "date" in parts and day != _ISO else []  # where a file has days as such
@@ -195,16 +196,13 @@ def _forms(part: str, texts: Sequence[str]) -> list[str]:
     """The formats of one part that all of its texts are written in."""
     if not texts or part == "date":
         return []
-    if part in _NUMBERS and not all(re.fullmatch(_NUMBERS[part], text) for text in texts):
+    if part == "year":
+        return ["%Y"] if all(re.fullmatch(_YEAR, text) for text in texts) else []
+    if part in _NUMBERS and not all(re.fullmatch(r"\d{1,2}", text) for text in texts):
         return ["%b", "%B"] if part == "month" and _are_names(texts) else []
     if part == "hour" and all(re.fullmatch(r"\d{1,2}", text) for text in texts):
         return ["%H"] if len(texts) >= FEWEST_HOURS and max(map(int, texts)) <= 23 else []
-    forms = [form for form in _FORMS[part] if form != "%H" or part != "hour"]
-    return (
-        [form for form in forms if _fits([f"2000 {text}" for text in texts], f"%Y {form}")]
-        if part != "year"
-        else ["%Y"]
-    )
+    return [form for form in _FORMS[part] if _fits([f"2000 {text}" for text in texts], f"%Y {form}")]
 
 
 def _are_names(texts: Sequence[str]) -> bool:
@@ -224,6 +222,8 @@ def _counts_months(frame: pd.DataFrame, parts: Mapping[str, str], forms: tuple[s
     return steps_of(frame, others, seconds) is not None
 
 
-def _name(affix: str, taken: Collection[str]) -> str:
+def _name(affix: str, present_names: Collection[str]) -> str:
     name = f"{affix.replace(' ', '_')}_moment" if affix else "moment"
-    return next(one for one in (name, *(f"{name}_{n}" for n in range(2, len(taken) + 3))) if one not in taken)
+    return next(
+        one for one in (name, *(f"{name}_{n}" for n in range(2, len(present_names) + 3))) if one not in present_names
+    )
