@@ -31,13 +31,14 @@ def write(root: Path) -> tuple[Path, int, list[str]]:
         raise ConfigError(
             "conf/ must hold a project, but it holds none that loads; headway init --data FILE --target COLUMN"
         )
-    plan = {"name": "headway", "deployments": [entry(one) for one in results]}
+    entries = [entry(one) for many in results.values() for one in many]
+    plan = {"name": "headway", "deployments": entries}
     path = root / "prefect.yaml"
     try:
         write_atomically(path, HEAD + yaml.safe_dump(plan, sort_keys=False, allow_unicode=True, width=110))
     except OSError as error:
         raise ConfigError(f"{path} must be writable, but: {error.strerror}") from None
-    return path, len(results), problems
+    return path, len(entries), problems
 
 
 def entry(deployment: RunnerDeployment) -> dict[str, Any]:

@@ -16,16 +16,11 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import Field
 
-from flows.reporting import (
-    Both,
-    end_with_runner,
-    failed_state,
-    note_flow,
-    run_name,
-    show_decision,
-    show_metrics,
-    show_validation,
-)
+from flows.artifacts import show_decision, show_metrics, show_mlflow, show_validation
+from flows.naming import own_name, run_name
+from flows.remaining import Remaining
+from flows.reporting import Both, end_with_runner, failed_state, note_flow
+from flows.started import named_project, run_here
 from flows.zombies import close_now
 from headway.config import find_root
 from headway.data.opening import newest_month
@@ -57,9 +52,9 @@ def validate(run: Path, root: Path) -> Any:
         try:
             validation = stages.validate(directory, root, report)
         except HeadwayError as error:
-            show_validation(report.project, None, str(error))
+            show_validation(report.project, directory, None, str(error))
             raise
-        show_validation(report.project, validation)
+        show_validation(report.project, directory, validation)
 
     return _stage("validate", run, work)
 
@@ -114,7 +109,10 @@ def _stage(name: str, run: Path, work: Callable[[RunDirectory, Both], Any]) -> S
 
 
 def _name() -> str:
-    """Named after the project and its data; errors in either are reported by the run itself."""
+    """The form's name, else the project and its data; errors in either are reported by the run itself."""
+    own = own_name()
+    if own is not None:
+        return own
     name, month = flow_run.parameters["project"], None
     with contextlib.suppress(HeadwayError, OSError):
         root = find_root()
@@ -142,11 +140,11 @@ def retrain(
     Args:
         project: Which project to retrain: the name of a file in conf/, without .yaml.
         model: Kind of model. None keeps the project's own. Another kind starts from its own defaults.
-        epochs: Passes over the training rows at most. None keeps the project's own.
-        batch_size: Rows in one optimizer step. None keeps the project's own.
-        learning_rate: Step size of the optimizer. None keeps the project's own.
+        epochs: Passes over the training rows at most, from 1 to 100,000. None keeps the project's own.
+        batch_size: Rows in one optimizer step, from 1 to 10,000,000. None keeps the project's own.
+        learning_rate: Step size of the optimizer, above 0 and at most 1,000. None keeps the project's own.
         precision: Number format of the arithmetic; auto takes what the hardware really has. None keeps the project's own.
-        seed: Seed of the weights, the batches and dropout. None keeps the project's own.
+        seed: Seed of the weights, the batches and dropout, from 0 to 2,147,483,647. None keeps the project's own.
         recipe: Use the recommended recipe of the project's effect study instead of its own; the gate still applies.
         settings: Any other setting of the project as section.field=value, for example model.width=512.
         force: Retrain even if data, project and code are those of the champion or of the last version.
@@ -160,7 +158,7 @@ def retrain(
         config = _resolved(project, root, knobs, settings or (), recipe)
         state = None if force or replace_champion else up_to_date(config, root)
         if state is not None:
-            return Completed(message=state.text, data=str(state.run.path))
+            return Completed(name="Up to date", message=state.text, data=str(state.run.path))
         run = runs.start(config, root, {"replace_champion": True} if replace_champion else None)
         note_flow(run)
         _stages(run, root)
@@ -170,8 +168,9 @@ def retrain(
 
 
 def _completed(run: RunDirectory) -> State[str]:
-    """The end of a run that was decided about."""
-    return Completed(message=Decision.read(run.path / "decision.json").reason, data=str(run.path))
+    """The end of a run that was decided about: Promoted or Not promoted, in Prefect's lists."""
+    decision = Decision.read(run.path / "decision.json")
+    return Completed(name=decision.word, message=decision.reason, data=str(run.path))
 
 
 def _resolved(name: str, root: Path, knobs: Mapping[str, Any], settings: Sequence[str], recipe: bool) -> Project:
@@ -201,11 +200,17 @@ def _stages(run: RunDirectory, root: Path, names: Sequence[str] = STAGES) -> Non
     report = Both(run.plan["project"]["name"])
     with contextlib.ExitStack() as gate:
         try:
+            remaining = Remaining(run, root, names) if names else None
             _warn(report, runs.track(run, root))
+            show_mlflow(report.project, run)
             for name in names:
+                if remaining is not None:
+                    remaining.enter(name)
                 if name == "register":
                     late = gate.enter_context(undisturbed())
                 tasks[name](run.path, root, return_state=True).result(raise_on_failure=True)
+            if remaining is not None:
+                remaining.finish()
         except BaseException as error:
             problem = error
             raise
@@ -222,10 +227,11 @@ def _warn(report: Both, warning: str | None) -> None:
 
 def outcome(project: str, settings: Sequence[str], replace_champion: bool = False) -> Path:
     """Retrain, changed or not. Returns the run directory. Raises a user's error itself, not a failed flow."""
-    close_now(find_root())
-    call: Any = retrain  # its overloads know nothing of return_state
-    how: dict[str, Any] = {"force": True, "replace_champion": replace_champion, "return_state": True}
-    return Path(call(project, settings=list(settings), **how).result(raise_on_failure=True))
+    root = find_root()
+    close_now(root)
+    how = {"settings": list(settings), "force": True, "replace_champion": replace_champion}
+    state = run_here(retrain, named_project(project, root, settings), {"project": project, **how})
+    return Path(state.result(raise_on_failure=True))
 
 
 def _name_of_resumption() -> str:
@@ -255,6 +261,7 @@ def resume(run: str) -> Any:
 
 def outcome_of_resumption(run: Path) -> Path:
     """Resume a run. Returns its directory. Raises a user's error itself, not a failed flow."""
-    close_now(find_root())  # also this run's earlier flow run in Prefect, which a new one replaces
-    call: Any = resume
-    return Path(call(str(run), return_state=True).result(raise_on_failure=True))
+    root = find_root()
+    close_now(root)  # also this run's earlier flow run in Prefect, which a new one replaces
+    project = runs.project_of(RunDirectory(run))
+    return Path(run_here(resume, project, {"run": str(run)}).result(raise_on_failure=True))

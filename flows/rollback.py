@@ -10,7 +10,8 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed
 
-from flows.reporting import failed_state, named_after_project
+from flows.naming import named_after_project
+from flows.reporting import failed_state, from_terminal
 from headway import tracking
 from headway.config import find_root
 from headway.errors import HeadwayError
@@ -29,7 +30,7 @@ def rollback(project: str, to: str = "", reason: str = "") -> Any:
     """
     root = find_root()
     try:
-        who = f"{current_user()}, by the form in Prefect"
+        who = current_user() if from_terminal() else f"{current_user()}, by the form in Prefect"
         result = tracking.rollback(root, load_project(project, root).name, to, reason, who)
     except (HeadwayError, OSError) as error:
         return failed_state(error)

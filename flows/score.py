@@ -13,7 +13,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from flows.reporting import Both, artifact_key, end_with_runner, failed_state, named_after_project
+from flows.naming import artifact_key, named_after_project
+from flows.reporting import Both, end_with_runner, failed_state
 from headway.config import find_root
 from headway.errors import HeadwayError
 from headway.pipeline import scoring

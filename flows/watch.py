@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from httpx import HTTPError
-from prefect import flow, get_run_logger, task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.events import Event, Resource
@@ -17,7 +17,9 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Completed
 from pydantic import JsonValue
 
-from flows.reporting import Both, end_with_runner, failed_state, named_after_project, note_flow, show_drift
+from flows.artifacts import show_drift
+from flows.naming import named_after_project
+from flows.reporting import Both, end_with_runner, failed_state, from_terminal, note_flow
 from headway.config import find_root
 from headway.errors import HeadwayError
 from headway.pipeline import watching
@@ -50,12 +52,15 @@ def compare(run: Path, root: Path) -> Any:
             _emit_drift(report, result, root)
     except (HeadwayError, OSError) as error:
         return failed_state(error)
-    return Completed()
+    return Completed(data=result.drifted)
 
 
 def _emit_drift(report: Both, result: WatchResult, root: Path) -> None:
-    """Emit the event. It counts as reported only when Prefect has accepted it, so that a lost one is emitted again."""
-    if not result.drifted:
+    """Emit the event. It counts as reported only when Prefect has accepted it, so that a lost one is emitted again.
+
+    A watch from the terminal emits none: a person looks at its result, and decides.
+    """
+    if not result.drifted or from_terminal():
         return
     if watching.is_reported(root, report.project, result):
         report.line("this drift was reported before, so no event is emitted again")
@@ -87,10 +92,11 @@ def watch(project: str, data: Optional[str] = None) -> Any:  # noqa: UP045 - the
     try:
         run = watching.open_watch(project, root, data)
         if isinstance(run, watching.NothingNew):
-            get_run_logger().info(run.text)
-            return Completed(message=run.text)
+            Both(project).line(run.text)
+            return Completed(name="Nothing new", message=run.text, data=run.to_json())
         note_flow(run)
-        compare(run.path, root, return_state=True).result(raise_on_failure=True)
+        drifted = compare(run.path, root, return_state=True).result(raise_on_failure=True)
     except (HeadwayError, OSError) as error:
         return failed_state(error)
-    return Completed(message=f"report: {run.path / 'watch.md'}", data=str(run.path))
+    name = "Drift" if drifted else "No drift"
+    return Completed(name=name, message=f"report: {run.path / 'watch.md'}", data=str(run.path))

@@ -124,7 +124,7 @@ def picture(page: Page, name: str) -> None:
 def retraining(up: Up, project: str) -> str:
     """The deployment that retrains ``project``."""
     deployments = up.ask("deployments/filter", {})
-    return next(str(d["id"]) for d in deployments if d["name"] == project and d["entrypoint"].endswith("retrain"))
+    return next(str(d["id"]) for d in deployments if d["name"] == f"retrain {project}")
 
 
 def finished(up: Up, deployment: str, run: str | None = None) -> dict[str, Any]:

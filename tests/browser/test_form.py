@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tests.browser.garden import MARKS, Up, experiment, finished, picture, retraining
@@ -39,5 +40,5 @@ def test_a_retraining_started_from_the_form_is_found_in_both_pages(up: Up, page:
     page.get_by_text("champion").first.wait_for()
     picture(page, "mlflow-model")
     page.goto(f"{up.mlflow}/#/experiments/{experiment(up, 'flowers')}/runs")
-    page.get_by_role("link", name="mlp s0 · ").first.wait_for()
+    page.get_by_role("link", name=re.compile(r"#\d+ mlp s0 · ")).first.wait_for()
     picture(page, "mlflow-runs")

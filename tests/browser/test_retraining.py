@@ -16,7 +16,7 @@ pytestmark = MARKS
 def start(page: Page, up: Up, epochs: int) -> None:
     """Find the deployment in the list, and start it from its form."""
     page.goto(f"{up.prefect}/deployments")
-    page.locator("tr", has_text="tulips").filter(has_text="retrain").get_by_role("link", name="tulips").click()
+    page.get_by_role("link", name="retrain tulips").click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()
     page.get_by_text("Passes over the training rows at most.").wait_for()
@@ -28,7 +28,7 @@ def start(page: Page, up: Up, epochs: int) -> None:
 def read_decision(page: Page, up: Up, run: str) -> None:
     """From the run's page to its decision, and from there to the run in MLflow."""
     page.goto(f"{up.prefect}/runs/flow-run/{run}")
-    page.get_by_text("Completed").first.wait_for()
+    page.get_by_text("Promoted").first.wait_for()
     page.get_by_text("Artifacts", exact=True).first.click()
     page.get_by_text("tulips-mlflow").first.wait_for()
     picture(page, "prefect-run")
@@ -39,13 +39,13 @@ def read_decision(page: Page, up: Up, run: str) -> None:
     assert address is not None
     assert address.startswith(f"{up.mlflow}/#/experiments/{experiment(up, 'tulips')}/runs/")
     page.goto(address)
-    page.get_by_text(re.compile(r"^mlp s\d+ · ")).first.wait_for()
+    page.get_by_text(re.compile(r"^#\d+ mlp s\d+ · ")).first.wait_for()
 
 
 def compare(page: Page, up: Up) -> None:
     """Select both runs in MLflow, and see the comparison with its chart."""
     page.goto(f"{up.mlflow}/#/experiments/{experiment(up, 'tulips')}/runs")
-    page.get_by_role("link", name=re.compile("^mlp s7 · ")).wait_for()
+    page.get_by_role("link", name=re.compile(r"^#\d+ mlp s7 · ")).wait_for()
     page.get_by_role("checkbox", name="Select all runs").check()
     page.get_by_role("button", name="Compare").first.click()
     page.get_by_role("heading", name="Comparing 2 Runs from 1 Experiment").wait_for()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,15 @@ class Pretended:
         self.failing: dict[str, BaseException] = {}
         self.acts: list[str] = []
         self.concluded: BaseException | None = None
+        self.on_stage: Callable[[], None] = lambda: None
+        """Called at the beginning of each stage."""
 
     def start(self, project: Project, root: Path, more: Mapping[str, Any] | None = None) -> RunDirectory:
         return RunDirectory.create(root, project.name, {"project": project.model_dump(mode="json"), **(more or {})})
 
     def _do(self, name: str, report: Reporter) -> None:
         self.acts.append(name)
+        self.on_stage()
         if name in self.failing:
             raise self.failing[name]
         report.line(f"{name} went well")

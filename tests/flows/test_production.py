@@ -29,8 +29,10 @@ def test_every_flow_of_every_project_is_in_the_file_with_its_form_and_schedule(r
     retrain = plan["deployments"][flows.index("flows/retrain.py:retrain")]
     assert retrain["schedules"] == [{"slug": "yaml", "cron": "30 6 * * *", "timezone": "Europe/Berlin"}]
     assert retrain["work_pool"] == {"name": "headway"}
-    rows, _ = deployments(root)
-    assert retrain["parameters"] == next(one.parameters for one in rows if one.flow_name == "retrain")
+    by_project, _ = deployments(root)
+    (own,) = by_project.values()
+    assert retrain["name"] == "retrain flowers"
+    assert retrain["parameters"] == next(one.parameters for one in own if one.flow_name == "retrain")
 
 
 def test_without_a_project_nothing_is_written(root: Path) -> None:

@@ -13,8 +13,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas import schedules as client_schedules
 from prefect.server.schemas.schedules import CronSchedule
 
-from flows.deployments import deployment, version_of
-from flows.serve import keep_schedules
+from flows.deployment import deployment_of, version_of
+from flows.retrain import retrain
+from flows.serve import keep_schedules, tidy
 from headway.config import find_root
 from headway.errors import ConfigError
 from headway.project import Project, load_project
@@ -35,7 +36,7 @@ async def _times(when: CronSchedule, start: datetime) -> list[datetime]:
 @pytest.mark.parametrize("day", [datetime(2026, 3, 27), datetime(2026, 10, 23)])
 def test_a_schedule_keeps_its_wall_clock_time_over_daylight_saving(day: datetime) -> None:
     zone = ZoneInfo("Europe/Berlin")
-    (schedule,) = deployment(scheduled("30 6 * * *", "Europe/Berlin")).schedules or []
+    (schedule,) = deployment_of(retrain, scheduled("30 6 * * *", "Europe/Berlin")).schedules or []
     assert schedule.slug == "yaml"
     assert schedule.schedule is not None
     when = CronSchedule.model_validate(schedule.schedule.model_dump())
@@ -55,19 +56,37 @@ def test_a_wrong_schedule_is_refused_in_one_line(cron: str, zone: str) -> None:
 
 def test_without_a_schedule_nothing_runs_unasked_and_the_version_tells_yaml_apart() -> None:
     plain = load_project("adult", find_root())
-    assert not deployment(plain).schedules
+    assert not deployment_of(retrain, plain).schedules
     assert version_of(plain) != version_of(scheduled("0 6 * * *", "UTC"))
 
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_schedule_that_is_gone_from_the_yaml_is_gone_from_the_server_and_a_persons_own_stays() -> None:
-    flow = deployment(scheduled("30 6 * * *", "Europe/Berlin"))
+    flow = deployment_of(retrain, scheduled("30 6 * * *", "Europe/Berlin"))
     result = cast(UUID, flow.apply())
     with get_client(sync_client=True) as client:
         own = client_schedules.CronSchedule(cron="0 3 * * 0", timezone="UTC")
         client.create_deployment_schedules(result, [(own, True)])
-        plain = deployment(load_project("adult", find_root()))
+        plain = deployment_of(retrain, load_project("adult", find_root()))
         keep_schedules(client, plain)
         assert plain.apply() == result
         left = client.read_deployment(result).schedules
     assert [one.schedule.cron for one in left] == ["0 3 * * 0"]  # pyrefly: ignore
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_persons_schedule_of_an_early_deployment_moves_to_the_one_with_a_name_of_its_own() -> None:
+    early = deployment_of(retrain, load_project("adult", find_root()))
+    early.name = "adult"  # as earlier versions named it
+    identity = cast(UUID, early.apply())
+    with get_client(sync_client=True) as client:
+        own = client_schedules.CronSchedule(cron="0 4 * * 0", timezone="UTC")
+        client.create_deployment_schedules(identity, [(own, True)])
+        present = deployment_of(retrain, load_project("adult", find_root()))
+        keep_schedules(client, present)
+        tidy(client, {present.name})
+        result = cast(UUID, present.apply())
+        left = client.read_deployment(result).schedules
+        names = {one.name for one in client.read_deployments()}
+    assert "0 4 * * 0" in [one.schedule.cron for one in left]  # pyrefly: ignore
+    assert "adult" not in names

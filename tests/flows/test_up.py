@@ -96,12 +96,14 @@ def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Pat
             up.wait(60)
     assert any(line.startswith("left out: ") and "broken.yaml must be YAML" in line for line in text)
     assert (state["pid"], state["prefect"]) == (up.pid, f"http://127.0.0.1:{prefect}")
-    assert {one["name"] for one in result} == {"flowers"}
+    verbs = ("retrain", "study", "score", "watch", "roll back")
+    assert {one["name"] for one in result} == {f"{verb} flowers" for verb in verbs}
     flows = {one["entrypoint"].rsplit(".", 1)[-1] for one in result}
     assert {"retrain", "effect", "score", "watch"} <= flows
     result = [one for one in result if one["entrypoint"].endswith("retrain")]
     assert (result[0]["parameters"]["epochs"], result[0]["paused"]) == (7, False)
-    assert result[0]["description"] == "Whether a flower opens tomorrow."
+    assert result[0]["description"].startswith("Whether a flower opens tomorrow.\n\nStart here")
+    assert result[0]["parameter_openapi_schema"]["properties"]["project"]["enum"] == ["flowers"]
     assert up.returncode == 0
     assert rows(tmp_path / "mlruns" / "mlflow.db", "SELECT status FROM runs") == [("KILLED",)]
     states = "SELECT state_type FROM flow_run UNION ALL SELECT state_type FROM task_run"

@@ -49,7 +49,7 @@ class Up:
 
     def deployment(self) -> str:
         """The id of what retrains flowers."""
-        _, result = self.ask(f"{self.prefect}/api/deployments/name/retrain/flowers")
+        _, result = self.ask(f"{self.prefect}/api/deployments/name/retrain/retrain%20flowers")
         return str(result["id"])
 
     def run(self, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from prefect.states import State
 
 from flows import automations
 from flows import watch as flow_file
-from flows.deployments import deployment
+from flows.deployment import deployment_of
+from flows.retrain import retrain
 from flows.watch import watch
 from headway.errors import ConfigError
 from headway.pipeline import watching
@@ -65,7 +66,7 @@ def scheduled(client: SyncPrefectClient, deployment_id: UUID) -> int:
 
 
 def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, drift_results: list[WatchResult]) -> None:
-    identity = deployment(load_project("flowers", root)).apply()
+    identity = deployment_of(retrain, load_project("flowers", root)).apply()
     assert isinstance(identity, UUID)
     with get_client(sync_client=True) as client:
         automations.settle(client, {"flowers": identity, "gone": identity})
@@ -122,7 +123,7 @@ def test_nothing_new_completes_with_that_as_its_message_and_emits_nothing(
     monkeypatch.setattr(flow_file, "emit", events.append)
     monkeypatch.setattr(watching, "open_watch", lambda *_: watching.NothingNew("flowers", "3", 2))
     state = run()
-    assert state.is_completed()
+    assert (state.is_completed(), state.name) == (True, "Nothing new")
     assert str(state.message).startswith("nothing new: the champion of flowers, version 3, was trained on all 2")
     assert not events
 

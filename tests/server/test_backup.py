@@ -14,7 +14,8 @@ from headway.errors import ConfigError
 from headway.server.backup import backup
 from headway.server.restore import restore
 from headway.tracking.addresses import tracking_uri
-from headway.tracking.store import experiment_of, open_store
+from headway.tracking.experiments import experiment_of
+from headway.tracking.store import open_store
 
 
 @pytest.fixture

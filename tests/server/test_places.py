@@ -25,7 +25,8 @@ from headway.project import load_project
 from headway.run.directory import RunDirectory
 from headway.run.places import PLACES, elsewhere, rename, settle
 from headway.run.report import Silent
-from headway.tracking.store import experiment_of, open_store
+from headway.tracking.experiments import experiment_of
+from headway.tracking.store import open_store
 from tests.support.whole import make, retrain
 
 pytestmark = pytest.mark.slow

@@ -55,7 +55,7 @@ def test_a_worker_retrains_what_prefect_yaml_deploys(site: Site) -> None:
     site.say("headway.cli", "deploy")
     site.say("prefect", "--no-prompt", "work-pool", "create", "--type", "process", "headway")
     site.say("prefect", "--no-prompt", "deploy", "--all")
-    deployment = site.ask(f"deployments/name/retrain/{name}")
+    deployment = site.ask(f"deployments/name/retrain/retrain%20{name}")
     assert (deployment["work_pool_name"], deployment["parameters"]["project"]) == ("headway", name)
     run = site.ask(f"deployments/{deployment['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
     site.say("prefect", "worker", "start", "--pool", "headway", "--run-once", "--limit", "1")

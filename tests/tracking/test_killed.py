@@ -163,7 +163,7 @@ def test_a_promotion_killed_at_every_write_twice_is_done_exactly_once(
 
     def check() -> None:
         rows = models.check("2", "1", ("promoted", "replaced"), "promotion")
-        assert (rows["2"].tags["low"], rows["2"].tags["reason"]) == ("0", "so")
+        assert (rows["2"].tags["difference"], rows["2"].tags["reason"]) == ("+0.1000 [+0.0000, +0.2000]", "so")
 
     def promote(name: str) -> None:
         assert tracking.settle(tmp_path, name, "2", "1", decision, never).promoted

@@ -13,7 +13,7 @@ from headway.errors import ConfigError, DamagedError
 from headway.files import checksums
 from headway.run.directory import RunDirectory
 from tests.support.deciding import decide
-from tests.tracking.tracked import PLAN, pretend_bundle
+from tests.tracking.tracked import PLAN, pretend_bundle, run_id_of
 
 ROWS = pd.DataFrame({"age": [30, None, 50], "job": ["cook", None, 7], "more": [1, 2, 3]})
 
@@ -24,6 +24,11 @@ def registered(run: RunDirectory, root: Path) -> str:
     return tracking.register(run, root, "loans", ROWS)
 
 
+def run_tag(root: Path, run: RunDirectory) -> str:
+    """What the list of runs says under `champion`."""
+    return str(tracking.open_store(root).get_run(run_id_of(run)).data.tags["champion"])
+
+
 def another(root: Path) -> RunDirectory:
     return RunDirectory.create(root, "loans", PLAN)
 
@@ -32,8 +37,12 @@ def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None
     assert tracking.champion(tmp_path, "loans") is None
     first = registered(run, tmp_path)
     decision = {"promoted": True, "reason": "beats the trivial baseline", "metric": "auc", "difference": 0.1}
-    decide(tmp_path, "loans", first, {**decision, "low": 0.05, "high": 0.15})
-    assert tracking.versions(tmp_path, "loans")[0].tags["low"] == "0.05"
+    comparison = {"low": 0.05, "high": 0.15, "value": 0.78571, "other": "the trivial baseline"}
+    decide(tmp_path, "loans", first, {**decision, **comparison})
+    tags = tracking.versions(tmp_path, "loans")[0].tags
+    assert (tags["auc"], tags["against"]) == ("0.7857", "the trivial baseline")
+    assert tags["difference"] == "+0.1000 [+0.0500, +0.1500]"
+    assert run_tag(tmp_path, run) == "yes"
     champion = tracking.champion(tmp_path, "loans")
     assert champion is not None
     assert champion.version == first
@@ -49,7 +58,8 @@ def test_aliases_follow_the_decisions(run: RunDirectory, tmp_path: Path) -> None
     assert rows[second].aliases == ("challenger",)
     assert rows[third].aliases == ("champion",)
     assert (rows[first].tags["decision"], rows[first].tags["reason"]) == ("replaced", f"replaced by version {third}")
-    assert "low" not in rows[first].tags, (
+    assert run_tag(tmp_path, run) == f"replaced by {third}"
+    assert "difference" not in rows[first].tags, (
         "the gate's interval of an earlier decision is in the history, not among the tags"
     )
     assert rows[second].tags["decision"] == "not promoted"

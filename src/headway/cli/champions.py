@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from headway.cli.answers import answer
+from headway.cli.in_prefect import in_prefect
 from headway.config import find_root
 from headway.machine.processes import hangup, interrupt_on
 from headway.pipeline.terminal import terminal_of
@@ -16,17 +19,27 @@ from headway.pipeline.terminal import terminal_of
 def watch(options: argparse.Namespace) -> int:
     """Compare the newest rows with the champion's training."""
     from headway.pipeline import watching
-    from headway.watch.result import left_out, table
+    from headway.run.directory import RunDirectory
+    from headway.watch.result import WatchResult, left_out, table
 
     root, terminal = find_root(), terminal_of(options)
     interrupt_on(signal.SIGTERM, *hangup())
-    run = watching.open_watch(options.project, root, options.data)
-    if isinstance(run, watching.NothingNew):
-        terminal.line(run.text)
-        answer(options, {"project": options.project, "run_directory": None, **run.to_json()})
+
+    def alone() -> str | dict[str, object]:
+        run = watching.open_watch(options.project, root, options.data)
+        if isinstance(run, watching.NothingNew):
+            terminal.line(run.text)
+            return run.to_json()
+        with terminal.stage("watch"):
+            watching.watch(run, root, terminal)
+        return str(run.path)
+
+    outcome = in_prefect("watch", options.project, {"data": options.data}, alone, terminal, root)
+    if isinstance(outcome, dict):
+        answer(options, {"project": options.project, "run_directory": None, **outcome})
         return 0
-    with terminal.stage("watch"):
-        result = watching.watch(run, root, terminal)
+    run = RunDirectory(Path(outcome))
+    result = WatchResult.read(run.path / "watch.json")
     terminal.table(table(result), "nothing was compared")
     for line in left_out(result):
         terminal.line(line)
@@ -48,24 +61,26 @@ def sample(options: argparse.Namespace) -> int:
 
 def score(options: argparse.Namespace) -> int:
     """Predict rows, to Parquet."""
-    from pathlib import Path
-
-    from headway.pipeline.scoring import place_of, score
+    from headway.pipeline.scoring import Manifest, place_of, score
 
     root, terminal = find_root(), terminal_of(options)
     interrupt_on(signal.SIGTERM, *hangup())
     data = None if options.data is None else place_of(options.data, root)
     out = None if options.out is None else Path(options.out).expanduser().absolute()
-    with terminal.stage("score"):
-        manifest = score(options.project, root, terminal, data, out, options.version)
+
+    def alone() -> str:
+        with terminal.stage("score"):
+            return score(options.project, root, terminal, data, out, options.version).out
+
+    form = {"data": data, "out": None if out is None else str(out), "version": options.version}
+    folder = in_prefect("score", options.project, form, alone, terminal, root)
+    manifest = replace(Manifest.read(Path(folder) / "manifest.json"), out=folder)
     answer(options, {"project": options.project, **manifest.to_json()})
     return 0
 
 
 def explain(options: argparse.Namespace) -> int:
     """Say what each column contributes to single predictions."""
-    from pathlib import Path
-
     from headway.pipeline.explaining import explain
     from headway.pipeline.reasons import sentence, texts_of
     from headway.pipeline.scoring import place_of
@@ -103,9 +118,14 @@ def rollback(options: argparse.Namespace) -> int:
     from headway import tracking
     from headway.project import load_project
 
-    root = find_root()
+    root, terminal = find_root(), terminal_of(options)
     name = load_project(options.project, root).name
-    result = tracking.rollback(root, name, options.to, options.reason)
-    terminal_of(options).line(f"{name}: {result.sentence()}")
+
+    def alone() -> dict[str, object]:
+        return tracking.rollback(root, name, options.to, options.reason).to_json()
+
+    form = {"to": options.to, "reason": options.reason}
+    result = tracking.Rollback.from_json(in_prefect("rollback", name, form, alone, terminal, root))
+    terminal.line(f"{name}: {result.sentence()}")
     answer(options, {"project": name, **result.to_json()})
     return 0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.cli.answers import answer
+from headway.cli.in_prefect import in_prefect
 from headway.config import find_root
 from headway.machine.processes import hangup, interrupt_on
 from headway.pipeline.terminal import Terminal, terminal_of
@@ -36,18 +38,27 @@ def seeds(options: argparse.Namespace) -> int:
 
 def effect(options: argparse.Namespace) -> int:
     """Measure what each technique gains."""
+    from headway.effect.results import StudyResult
     from headway.pipeline import effects
+    from headway.run.directory import RunDirectory
 
     root, terminal = find_root(), terminal_of(options)
     interrupt_on(signal.SIGTERM, *hangup())
-    study_options = effects.StudyOptions(
-        tuple(options.techniques), effects.seconds_of(options.budget), options.seeds, options.target, options.new
-    )
-    run, goes_on = effects.open_study(options.project, root, options.settings, study_options)
-    if goes_on:
-        terminal.line(f"resuming the study in {run.path}; --new starts another")
-    with terminal.stage("effect"):
-        result = effects.measure(run, root, terminal)
+
+    def alone() -> str:
+        study_options = effects.StudyOptions(
+            tuple(options.techniques), effects.seconds_of(options.budget), options.seeds, options.target, options.new
+        )
+        run, goes_on = effects.open_study(options.project, root, options.settings, study_options)
+        if goes_on:
+            terminal.line(f"resuming the study in {run.path}; --new starts another")
+        with terminal.stage("effect"):
+            effects.measure(run, root, terminal)
+        return str(run.path)
+
+    form = {name: getattr(options, name) for name in ("budget", "techniques", "seeds", "target", "settings", "new")}
+    run = RunDirectory(Path(in_prefect("effect", options.project, form, alone, terminal, root)))
+    result = StudyResult.read(run.path / "effect.json")
     terminal.table(effects.table(result), "nothing was measured")
     for line in effects.lines(result, run, root):
         terminal.line(line)

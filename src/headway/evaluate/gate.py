@@ -59,7 +59,17 @@ class Comparison:
         parts = [f"{'promoted' if promoted else 'not promoted'}: {self.text}", why, self.note, self.units.note]
         reason = "; ".join(part for part in parts if part)
         numbers = (self.difference, self.low, self.high)
-        return Decision(promoted, reason, self.metric, *numbers, self.units.description(), self.left_out)
+        sample = self.units.description()
+        return Decision(
+            promoted,
+            reason,
+            self.metric,
+            *numbers,
+            sample,
+            self.left_out,
+            value=self.own_value,
+            other=self.other,
+        )
 
     def undecidable(self, fewest: int) -> Decision | None:
         """The decision where the rows cannot tell: too few units, or an undefined metric. None where they can."""

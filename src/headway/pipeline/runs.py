@@ -24,7 +24,6 @@ from headway.evaluate.decision import Decision
 from headway.evaluate.result import Evaluation
 from headway.files.atomic import naming, read_or_empty, write_json
 from headway.files.records import Record, plain
-from headway.machine.clock import moment
 from headway.machine.environment import code_version, environment
 from headway.project import Project
 from headway.run import lifetime
@@ -161,9 +160,7 @@ def track(run: RunDirectory, root: Path, kind: str = "") -> str | None:
     if not kind:  # hours of training must not end with a name that is taken
         tracking.check_purpose(root, run.plan["project"], bool(run.plan.get("replace_champion")))
     model = project.model.name
-    # The list of runs cuts names at about twenty-five characters.
-    name = f"{kind} {model}" if kind else f"{model} s{project.train.seed}"
-    name = f"{name} · {moment(form='%m-%d %H:%M')}"
+    name = tracking.title(run, root, f"{kind} {model}" if kind else f"{model} s{project.train.seed}")
     return tracking.begin(run, root, project.flat(), name, project.to_yaml())
 
 

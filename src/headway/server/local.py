@@ -28,6 +28,8 @@ from headway.server.temporary import share_server
 START_SECONDS = 120.0
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 """Where `headway up` serves them, unless it is told otherwise."""
+MLFLOW_PAGE = "HEADWAY_MLFLOW_PAGE"
+"""Tells the runner of `headway up` the address of MLflow's server."""
 
 
 @dataclass(frozen=True)

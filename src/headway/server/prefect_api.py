@@ -14,7 +14,9 @@ from typing import Any
 from headway.errors import ConfigError
 
 TAG = "headway"
-"""The tag of our deployments."""
+"""The tag of our deployments, and of their runs."""
+TERMINAL = "terminal"
+"""The tag of runs that were started from the terminal, whose process is not the runner's."""
 
 
 def check_reachable(address: str) -> None:
@@ -38,12 +40,12 @@ def check_reachable(address: str) -> None:
 
 
 def crash_unfinished(address: str, reason: str) -> None:
-    """Set our deployments' unfinished runs to Crashed. Raises ConfigError when the server does not answer."""
+    """Set our deployments' unfinished runs to Crashed, except those from a terminal. Raises ConfigError when the server does not answer."""
     going_on = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
     crashed = {"type": "CRASHED", "name": "Crashed", "message": reason}
     try:
         runs = _ask(address, "/flow_runs/filter", {"flow_runs": going_on, "deployments": {"tags": {"all_": [TAG]}}})
-        for run in runs:
+        for run in (run for run in runs if TERMINAL not in run["tags"]):
             tasks = _ask(
                 address, "/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}, "task_runs": going_on}
             )

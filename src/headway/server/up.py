@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from headway.errors import ConfigError
 from headway.files.atomic import read_or_empty
@@ -29,7 +29,7 @@ from headway.files.versions import check_versions
 from headway.machine.processes import GRACE_SECONDS, Child, await_answer, await_truth, is_free, spawn, stop
 from headway.server import access, peers
 from headway.server.credentials import auth
-from headway.server.local import Servers, environment, logs, running, state_file, write_servers
+from headway.server.local import MLFLOW_PAGE, Servers, environment, logs, running, state_file, write_servers
 from headway.server.news import News
 from headway.server.owner import PARTS, owner, owning, refusal
 from headway.server.prefect_api import crash_unfinished
@@ -208,7 +208,7 @@ def _starts(
         start = partial(spawn, "MLflow", command, folder / "mlflow.log", store_settings, root)
         yield start, answering(f"{servers.mlflow}/health")
     if options.only is None:
-        runner = {**settings, "PREFECT_API_URL": f"{servers.prefect}/api"}
+        runner = {**settings, "PREFECT_API_URL": f"{servers.prefect}/api", MLFLOW_PAGE: servers.mlflow}
         command = [sys.executable, "-m", "flows.serve"]
         start = partial(spawn, RUNNER, command, folder / "runner.log", runner, root)
         yield start, lambda child: await_truth(child, _serving_file(root).exists, START_SECONDS)
@@ -233,16 +233,20 @@ def _facts(root: Path, options: UpOptions) -> dict[str, object]:
 
 def _greeting(root: Path, options: UpOptions, setting: Database | None) -> list[str]:
     servers = options.servers
-    serving_state: Mapping[str, list[str]] = {"problems": [], "names": []}
+    serving_state: Mapping[str, Any] = {"problems": [], "names": [], "start": None}
     if options.only is None:
         serving_state = {**serving_state, **read_or_empty(_serving_file(root))}
     lines = [f"left out: {text}" for text in serving_state["problems"]]
     names = ", ".join(serving_state["names"])
     names = names or "no project yet: headway init --data FILE --target COLUMN"
+    if serving_state["start"]:
+        lines.append(f"start    {serving_state['start']}  a page that says how")
     if options.only in (None, "prefect"):
         lines.append(f"Prefect  {servers.prefect}  start and schedule retrainings: {names}")
     if options.only in (None, "mlflow"):
-        lines.append(f"MLflow   {servers.mlflow}  compare runs, look at models")
+        lines.append(
+            f"MLflow   {servers.mlflow}/#/experiments?workflowType=machine_learning  compare runs, look at models"
+        )
     if setting is not None:
         lines.append(f"database {setting.address('prefect')} and {setting.database('mlflow')}")
     if auth() is None:
@@ -256,6 +260,7 @@ def _environment(root: Path, options: UpOptions) -> dict[str, str]:
     settings.update(
         PREFECT_UI_URL=servers.prefect,
         PREFECT_SERVER_UI_API_URL="/api",  # otherwise the page calls port 4200, whatever port serves it
+        PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT="false",
         PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="INFO",  # it goes to a log file here
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         PYTHONUNBUFFERED="1",

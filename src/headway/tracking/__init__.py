@@ -17,6 +17,7 @@ decisions     the history of a model, which is only appended to
 intent        carries a decision out completely, also after a kill
 deciding      carries out the gate's decisions; compares again where the champion has changed
 rollback      puts an earlier version in charge again
+experiments   a project's experiments: their names, descriptions and views, and links to them
 state         the tags and the description of a version's page
 condition     what `headway doctor` checks and repairs here
 contents      a run's tags, note, data, final metrics and files in MLflow
@@ -47,7 +48,7 @@ from headway.tracking.registry import (
     versions,
 )
 from headway.tracking.rollback import Rollback, rollback
-from headway.tracking.runs import begin, conclude, sync
+from headway.tracking.runs import begin, conclude, sync, title
 from headway.tracking.store import open_store
 from headway.tracking.system import system_metrics
 
@@ -76,6 +77,7 @@ __all__ = [
     "settle",
     "sync",
     "system_metrics",
+    "title",
     "tracking_uri",
     "version_of",
     "versions",

@@ -45,9 +45,19 @@ def own_uri(root: Path) -> str:
     return f"sqlite:///{sqlite_file(root.resolve(), 'mlflow')}"
 
 
+TRAINING = "workflowType=machine_learning"
+"""In an address of MLflow's pages. Without it, they show traces of language models."""
+
+
 def page_of_run(experiment: str, run_id: str) -> str:
     """Where MLflow's pages show a run, below the address of its server."""
-    return f"#/experiments/{experiment}/runs/{run_id}"
+    return f"#/experiments/{experiment}/runs/{run_id}?{TRAINING}"
+
+
+def page_of_artifact(page: str, name: str) -> str:
+    """Where MLflow's pages show a file of the run that ``page`` shows."""
+    path, mark, query = page.partition("?")
+    return f"{path}/artifacts/{name}{mark}{query}"
 
 
 def is_file(uri: str) -> bool:

@@ -21,6 +21,7 @@ from headway.tracking import decisions, intent, lock
 from headway.tracking.addresses import OWN, kept_uri, tracking_uri, uri_of
 from headway.tracking.bundles import model_folder
 from headway.tracking.contents import is_final
+from headway.tracking.experiments import project_of
 from headway.tracking.intent import TAG as INTENT
 from headway.tracking.packaging import save
 from headway.tracking.record import Ending, Opening, Results, Tracking, unopened, write_tracking
@@ -228,7 +229,10 @@ def runs(root: Path) -> dict[str, tuple[str, bool]]:
             query = {"experiment_ids": [experiment.experiment_id], "run_view_type": ViewType.ALL}
             for run in pages(client.search_runs, **query):
                 is_running = run.info.status == "RUNNING" and KEY_TAG in run.data.tags
-                runs_by_id[run.info.run_id] = experiment.name, is_running and run.info.lifecycle_stage == "active"
+                runs_by_id[run.info.run_id] = (
+                    project_of(experiment.name),
+                    is_running and run.info.lifecycle_stage == "active",
+                )
     return runs_by_id
 
 

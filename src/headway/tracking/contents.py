@@ -12,14 +12,16 @@ from headway.evaluate.decision import Decision
 from headway.evaluate.result import Evaluation
 from headway.files.atomic import read_or_empty
 from headway.run.directory import RunDirectory
+from headway.run.report import number
 from headway.run.result import Result
+from headway.tracking.addresses import page_of_artifact
 from headway.tracking.decisions import reason_of
+from headway.tracking.experiments import kind_of
 from headway.tracking.record import Ending
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
-    from PIL import Image
 
 NUMBER_TAG = "headway.number"
 """The run's number in its folder, as text that sorts like the number; only where the store is the folder's own."""
@@ -64,8 +66,8 @@ def flatten(project: Mapping[str, Any]) -> dict[str, Scalar]:
 
 
 def opening_tags(plan: Mapping[str, Any]) -> dict[str, str]:
-    """Code, environment, project and model of the run."""
-    code, environment = plan.get("code") or {}, plan.get("environment") or {}
+    """Code, project, model and kind of the run."""
+    code = plan.get("code") or {}
     tags = {
         "mlflow.source.name": f"headway {code.get('version', '')}".strip(),
         "mlflow.source.type": "LOCAL",
@@ -73,17 +75,10 @@ def opening_tags(plan: Mapping[str, Any]) -> dict[str, str]:
         "model": plan["project"]["model"]["name"],
         "mlflow.note.content": plan["project"].get("description", ""),
     }
-    tags["kind"] = next((kind for kind in ("effect", "watch") if kind in plan), "retrain")
+    tags["kind"] = kind_of(plan)
     if code.get("commit"):
         tags["mlflow.source.git.commit"] = code["commit"]
         tags["code"] = code["commit"][:10] + (" with changes" if code.get("dirty") else "")
-    for key in ("python", "system", "cpu", "cores"):
-        if environment.get(key):
-            tags[f"environment.{key}"] = str(environment[key])
-    if environment.get("gpus"):
-        tags["environment.gpus"] = ", ".join(environment["gpus"])
-    for package, version in (environment.get("packages") or {}).items():
-        tags[f"environment.{package}"] = str(version)
     return tags
 
 
@@ -105,20 +100,41 @@ def prefect_tags(run: RunDirectory) -> dict[str, str]:
     return {key: str(value) for key, value in tags.items() if value}
 
 
+def result_tags(run: RunDirectory) -> dict[str, str]:
+    """The columns of the list of runs that are known by now: rows, the decision, the deciding metric's interval, drift."""
+    tags = {}
+    rows = read_or_empty(run.path / "data.json").get("rows")
+    if rows:
+        tags["rows"] = f"{rows:,}"
+    decision = Decision.read_if_whole(run.path / "decision.json")
+    if decision is not None:
+        tags["decision"] = decision.word
+    elif read_or_empty(run.path / "validation.json").get("passed") is False:
+        tags["decision"] = "Refused"
+    evaluation = Evaluation.read_if_whole(run.path / "evaluation.json") or Evaluation()
+    deciding = evaluation.metrics.get(evaluation.primary)
+    if deciding is not None and deciding.low is not None:
+        tags["interval"] = f"{evaluation.primary} {number(deciding.low)} to {number(deciding.high)}"
+    watch = read_or_empty(run.path / "watch.json")
+    if "drifted" in watch:
+        tags["drift"] = "drift" if watch["drifted"] else "no drift"
+    return tags
+
+
 def note_of(run: RunDirectory, ending: Ending | None, page: str) -> str:
     """Markdown at the top of the run's ``page`` in MLflow: its description, its results, the links to its report and to Prefect."""
     evaluation = Evaluation.read_if_whole(run.path / "evaluation.json") or Evaluation()
     decision = Decision.read_if_whole(run.path / "decision.json")
     lines = [read_or_empty(run.path / "run.json").get("project", {}).get("description", ""), *evaluation.remarks]
     if decision is not None:
-        lines.append(f"**{'Promoted' if decision.promoted else 'Not promoted'}**: {reason_of(decision.reason)}")
+        lines.append(f"**{decision.word}**: {reason_of(decision.reason)}")
     lines.append((run.result or Result()).diagnosis)
     lines += [str(read_or_empty(run.path / name).get("summary", "")) for name in ("effect.json", "watch.json")]
     if ending and ending.problem:
         lines.append(f"**{ending.status.lower()}**: {ending.problem}")
     tags = prefect_tags(run)
     if any((run.path / name).exists() for name in REPORTS):
-        lines.append(f"[Report]({page}/artifacts/{REPORT})")
+        lines.append(f"[Report]({page_of_artifact(page, REPORT)})")
     if "prefect.url" in tags:
         lines.append(f"[Prefect run]({tags['prefect.url']})")
     return "\n\n".join(line for line in lines if line)
@@ -154,18 +170,20 @@ def dataset_of(run: RunDirectory) -> DatasetInput | None:
 
 def is_final(key: str) -> bool:
     """Whether a metric's key is one of `final_metrics`, except those of a watch."""
-    return key.startswith(("test/", "training/", "timing/", "versus/"))
+    return "/" not in key or key.startswith(("test/", "training/", "timing/", "versus/"))
 
 
 def final_metrics(run: RunDirectory) -> dict[str, float]:
-    """test/auc, test/auc_low, timing/train, training/epochs, versus/linear/auc ...: of what the run's folder holds whole.
+    """auc, test/auc, timing/train, training/epochs, versus/linear/auc ...: of what the run's folder holds whole.
 
-    MLflow sorts its charts' sections by name: the model's own results come first, the baselines last.
+    MLflow sorts its charts' sections by name, metrics without a prefix first: the one that decides leads, the baselines come last. Its
+    95 % intervals are in evaluation.json, because each would be two more charts.
     """
     evaluation = Evaluation.read_if_whole(run.path / "evaluation.json") or Evaluation()
     flat: dict[str, object] = {}
-    for name, metric in evaluation.metrics.items():
-        flat |= {f"test/{name}": metric.value, f"test/{name}_low": metric.low, f"test/{name}_high": metric.high}
+    if evaluation.primary in evaluation.metrics:
+        flat[evaluation.primary] = evaluation.metrics[evaluation.primary].value
+    flat |= {f"test/{name}": metric.value for name, metric in evaluation.metrics.items()}
     if evaluation.threshold is not None:
         flat |= {"test/threshold": evaluation.threshold.value}
         flat |= {f"test/threshold_{name}": one.value for name, one in evaluation.threshold.metrics.items()}
@@ -191,28 +209,20 @@ def deliver_artifacts(client: MlflowClient, run: RunDirectory, run_id: str) -> l
             continue
         client.log_artifact(run_id, str(path))
     for path in sorted((run.path / "plots").glob("*.png")):
-        picture = _picture(path)
-        if picture is None:
+        if _is_whole(path):
+            client.log_artifact(run_id, str(path), "plots")
+        else:
             damaged.append(f"plots/{path.name}")
-            continue
-        client.log_artifact(run_id, str(path), "plots")
-        _log_to_grid(client, run_id, path.stem, picture)
     return damaged
 
 
-def _picture(path: Path) -> Image.Image | None:
-    """A picture with all of its points; None where the file is damaged."""
+def _is_whole(path: Path) -> bool:
+    """Whether a picture has all of its points."""
     from PIL import Image
 
     try:
         with Image.open(path) as picture:
-            return picture.convert("RGB")
+            picture.load()
     except (OSError, SyntaxError, ValueError):  # PIL raises the last two, too, for a damaged PNG
-        return None
-
-
-def _log_to_grid(client: MlflowClient, run_id: str, key: str, picture: Image.Image) -> None:
-    """A picture for the image grid, once: MLflow gives each upload a new name."""
-    grid = client.list_artifacts(run_id, "images")
-    if not any(entry.path.startswith(f"images/{key}%") for entry in grid):
-        client.log_image(run_id, picture, key=key, step=0, synchronous=True)
+        return False
+    return True

@@ -88,6 +88,8 @@ def _carry_out(
         difference=decision.difference,
         low=decision.low,
         high=decision.high,
+        value=decision.value,
+        other=decision.other,
     )
     intent.carry_out(client, name, record, model_lock.check)
 
@@ -96,4 +98,5 @@ def _decision_of(record: DecisionRecord) -> Decision:
     """A record as the gate's decision."""
     is_promoted = record.kind != "refusal"
     reason = f"{'promoted' if is_promoted else 'not promoted'}: {record.why}"
-    return Decision(is_promoted, reason, record.metric, record.difference, record.low, record.high)
+    numbers = (record.difference, record.low, record.high)
+    return Decision(is_promoted, reason, record.metric, *numbers, value=record.value, other=record.other)

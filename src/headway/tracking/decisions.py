@@ -47,7 +47,8 @@ class DecisionRecord(Record):
     """One decision: the version, the versions in charge before and after, who decided, when and why.
 
     ``when``: seconds since the epoch. ``before`` and ``after``: versions, None where none was in charge. ``run_id``: the MLflow
-    run that made ``version``. ``metric`` to ``high``: the gate's measurement with its 95 % interval, where there is one.
+    run that made ``version``. ``metric`` to ``high``: the gate's measurement with its 95 % interval, where there is one; ``value``: the
+    version's metric on the rows that decided; ``other``: what it was compared with.
     """
 
     kind: Kind
@@ -63,6 +64,8 @@ class DecisionRecord(Record):
     low: float | None = None
     high: float | None = None
     number: int = 0
+    value: float | None = None
+    other: str | None = None
 
     def to_json(self) -> dict[str, object]:
         """Plain values: `from` and `to` are versions, `when` names its zone."""

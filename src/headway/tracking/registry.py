@@ -16,6 +16,7 @@ from headway.tracking.addresses import is_file, tracking_uri
 from headway.tracking.bundles import bundle_of
 from headway.tracking.contents import NUMBER_TAG
 from headway.tracking.decisions import DecisionRecord
+from headway.tracking.experiments import names_of
 from headway.tracking.store import is_there, let_go, needing, open_store
 from headway.tracking.variants import PARENT_TAG
 
@@ -207,16 +208,17 @@ def versions(root: Path, name: str) -> list[VersionRow]:
 
 
 def list_runs(root: Path, project: str, most: int = 20) -> list[RunRow]:
-    """A project's runs, newest first. The variants of effect studies are left out."""
+    """A project's retrainings, studies and watches, newest first. The variants of effect studies are left out."""
     with store_client(root) as client:
-        experiment = client.get_experiment_by_name(project)
-        if experiment is None:
+        experiments = [client.get_experiment_by_name(name) for name in names_of(project)]
+        ids = [experiment.experiment_id for experiment in experiments if experiment is not None]
+        if not ids:
             return []
         order = [
             f"tags.`{NUMBER_TAG}` DESC",
             "start_time DESC",
         ]  # the number is right also where the clock was set back
-        newest = client.search_runs([experiment.experiment_id], max_results=1000, order_by=order)
+        newest = client.search_runs(ids, max_results=1000, order_by=order)
         runs = [r for r in newest if PARENT_TAG not in r.data.tags][:most]
     return [
         RunRow(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.tracking.bundles import model_folder
 from headway.tracking.contents import number_of
+from headway.tracking.experiments import project_of
 from headway.tracking.registry import store_client
 from headway.tracking.store import is_there
 from headway.tracking.variants import PARENT_TAG
@@ -82,7 +83,7 @@ def _tracked(
         inner = artifacts is not None and any(s is not None and s.is_relative_to(artifacts) for s in sources)
         yield TrackedRun(
             run_id=info.run_id,
-            project=experiment.name,
+            project=project_of(experiment.name),
             is_registered=info.run_id in run_ids or inner,
             is_variant=PARENT_TAG in run.data.tags,
             number=number_of(run.data.tags),

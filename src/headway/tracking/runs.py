@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.config import yaml_text
 from headway.errors import ConfigError
+from headway.evaluate.result import Evaluation
 from headway.files import locks
 from headway.machine.clock import moment
 from headway.run.directory import RunDirectory
@@ -29,10 +30,12 @@ from headway.tracking.contents import (
     number_tag,
     opening_tags,
     prefect_tags,
+    result_tags,
 )
+from headway.tracking.experiments import describe, experiment_of, kind_of
 from headway.tracking.forwarder import Forwarder, late
 from headway.tracking.record import Opening, key_of, read_tracking, results_of, unopened, write_tracking
-from headway.tracking.store import experiment_of, explain, open_store, problems
+from headway.tracking.store import explain, open_store, problems
 from headway.tracking.variants import deliver_variants
 
 if TYPE_CHECKING:
@@ -42,6 +45,16 @@ if TYPE_CHECKING:
 KEY_TAG = "headway.key"
 FOLDER_TAG = "headway.folder"
 """The name of the run's folder, by which a run is found whose tracking.json is damaged."""
+
+
+def title(run: RunDirectory, root: Path, what: str, when: float | None = None) -> str:
+    """The name of a run in lists: `#12 mlp s0 · 11-28 09:41 UTC`. Lists cut it at about 16 characters, within which names differ.
+
+    The number is the run's in its folder. Folders that share a store number their runs separately: there the second comes first.
+    """
+    if is_file(tracking_uri(root)) and run.number:
+        return f"#{run.number} {what} · {moment(when, '%m-%d %H:%M')}"
+    return f"{moment(when, '%m-%d %H:%M:%S')} · {what}"
 
 
 def begin(run: RunDirectory, root: Path, params: Mapping[str, Any], name: str, project_yaml: str) -> str | None:
@@ -92,7 +105,7 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
     client = open_store(root)
     if tracking.run_id is not None and tracking.uri == kept_uri(root) and _holds(client, tracking.run_id):
         return client, tracking.run_id
-    experiment = experiment_of(client, root, run.plan["project"]["name"])
+    experiment = experiment_of(client, root, run.plan["project"]["name"], kind_of(run.plan))
     opening = tracking.opening
     tags = [(KEY_TAG, tracking.key)]
     if "key" not in run.plan:  # of an earlier version, in which only tracking.json held the key
@@ -114,6 +127,8 @@ def _open(run: RunDirectory, root: Path) -> tuple[MlflowClient, str]:
     _log_params(client, run_id, opening.params)
     client.log_text(run_id, opening.yaml, "project.yaml")
     client.log_dict(run_id, run.plan, "run.json")
+    client.log_dict(run_id, run.plan.get("environment") or {}, "environment.json")
+    describe(client, experiment, run.plan["project"])
     uri = tracking_uri(root)
     ui = None if is_local(uri) else f"{uri.rstrip('/')}/{page_of_run(experiment, run_id)}"
     where = {"run_id": run_id, "experiment_id": experiment, "uri": kept_uri(root), "ui": ui}
@@ -174,8 +189,7 @@ def sync(run: RunDirectory, root: Path) -> str:
 def _sync(run: RunDirectory, root: Path) -> str:
     if read_tracking(run) is None:
         project, stamp = run.plan["project"], (run.path / "run.json").stat().st_mtime
-        when = moment(stamp, "%m-%d %H:%M")
-        name = f"{project['model']['name']} s{run.plan.get('seed', 0)} · {when}"
+        name = title(run, root, f"{project['model']['name']} s{run.plan.get('seed', 0)}", stamp)
         text = yaml_text(project)
         opening = Opening(name, flatten(project), text, stamp)
         status = "FINISHED" if run.result is not None else "KILLED"
@@ -202,7 +216,10 @@ def _deliver(run: RunDirectory, root: Path) -> str:
     deliver_variants(client, run, run_id, tracking.experiment_id)
     ending = tracking.ending
     page = page_of_run(tracking.experiment_id, run_id)
-    tags = {**prefect_tags(run), "mlflow.note.content": note_of(run, ending, page)}
+    evaluation = Evaluation.read_if_whole(run.path / "evaluation.json")
+    metric = None if evaluation is None else evaluation.primary or None
+    describe(client, tracking.experiment_id, run.plan["project"], metric)
+    tags = {**prefect_tags(run), **result_tags(run), "mlflow.note.content": note_of(run, ending, page)}
     if damaged:
         tags["damaged"] = f"{', '.join(damaged)} of {run.path.name}; headway doctor"[:5000]
     if ending is None:  # still running: its process will conclude it

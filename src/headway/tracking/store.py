@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from headway.errors import ConfigError, DamagedError
@@ -242,22 +242,3 @@ def _reason(error: Exception) -> str:
     if "not a database" in text or "malformed" in text:
         return "mlflow.db is damaged; headway doctor --apply saves what can be read"
     return explain(error)
-
-
-def experiment_of(client: MlflowClient, root: Path, project: str) -> str:
-    """The id of the project's experiment, created with an artifact folder that direct access and the server share."""
-    from mlflow.exceptions import MlflowException
-
-    experiment: Any = client.get_experiment_by_name(project)
-    if experiment is None:
-        local = is_local(tracking_uri(root))
-        location = str(root.resolve() / "mlruns" / "artifacts" / project) if local else None
-        try:
-            return client.create_experiment(project, artifact_location=location)
-        except MlflowException:  # another process was faster
-            experiment = client.get_experiment_by_name(project)
-            if experiment is None:
-                raise
-    if experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    return str(experiment.experiment_id)

@@ -28,13 +28,14 @@ def deliver_variants(client: MlflowClient, run: RunDirectory, run_id: str, exper
     names = {child.data.tags.get(VARIANT_TAG) for child in children}
     for half in [child for child in children if VARIANT_TAG not in child.data.tags]:
         client.delete_run(half.info.run_id)
-    recommended = _metrics({"name": "recommended", **result["recommended"]})
+    recommended = {"name": "recommended", **result["recommended"]}
     now = int(time.time() * 1000)
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, RunTag
 
     there = client.get_run(run_id).data.metrics
-    news = {key: value for key, value in recommended.items() if there.get(key) != value}
-    client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in news.items()])
+    news = {key: value for key, value in _metrics(recommended).items() if there.get(key) != value}
+    tags = [RunTag(key, value) for key, value in _intervals(recommended).items()]
+    client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in news.items()], tags=tags)
     rows = [{"name": "baseline", "verdict": "", "edit": result["baseline"]}, *result["techniques"], *_together(result)]
     for row in rows:
         if row["name"] not in names:
@@ -66,7 +67,7 @@ def _create(
     from mlflow.entities import Metric, Param, RunTag
 
     now = int(time.time() * 1000)
-    tags = {PARENT_TAG: parent, "verdict": row["verdict"]}
+    tags = {PARENT_TAG: parent, "verdict": row["verdict"], **_intervals(row)}
     if row.get("sentence"):
         text = f"**{row['verdict']}**: {row['reason'] or row['sentence']} ({row['reference']})"
         tags["mlflow.note.content"] = text
@@ -81,22 +82,42 @@ def _create(
     client.log_batch(variant_id, tags=[RunTag(VARIANT_TAG, row["name"])])
 
 
-def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
-    names = {
-        "time": "step_time",
-        "of_stack": "step_time_over_the_stacks",
-        "to_target": "time_to_target",
-        "quality": "quality_difference",
-        "peak": "peak_memory",
-        "joules": "energy",
-        "cost": "cost",
+NAMES = {
+    "time": "step_time",
+    "of_stack": "step_time_over_the_stacks",
+    "to_target": "time_to_target",
+    "quality": "quality_difference",
+    "peak": "peak_memory",
+    "joules": "energy",
+    "cost": "cost",
+}
+"""What a row of a study has measured, and its name in MLflow."""
+
+
+def _effects(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The measured effects by name. One without an interval is no figure."""
+    effects = {name: row.get(key) for key, name in NAMES.items()}
+    return {
+        name: effect
+        for name, effect in effects.items()
+        if effect is not None and (effect["low"] is not None or effect["high"] is not None)
     }
-    metrics: dict[str, float] = {}
-    for key, name in names.items():
-        effect = row.get(key)
-        if effect is not None:
-            limits = {f"effect/{name}_{end}": effect[end] for end in ("low", "high") if effect[end] is not None}
-            metrics |= {f"effect/{name}": effect["value"], **limits} if limits else {}  # no interval, no figure
+
+
+def _intervals(row: Mapping[str, Any]) -> dict[str, str]:
+    """Each effect with its 95 % interval, as tags: as metrics, they would be two more charts for each."""
+    return {
+        name: f"{effect['value']:.3g} [{_limit(effect['low'])}, {_limit(effect['high'])}]"
+        for name, effect in _effects(row).items()
+    }
+
+
+def _limit(value: float | None) -> str:
+    return "open" if value is None else f"{value:.3g}"
+
+
+def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
+    metrics: dict[str, float] = {f"effect/{name}": effect["value"] for name, effect in _effects(row).items()}
     if row.get("startup"):
         metrics["effect/ready_seconds"] = row["startup"][1]
     if row.get("money"):
