@@ -74,6 +74,6 @@ def _views(root: Path, projects: Collection[str], mlflow: str) -> Mapping[str, s
 
 def _present(client: SyncPrefectClient) -> str | None:
     """The newest page; None where there is none."""
-    wanted = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(any_=[KEY]))
-    pages = client.read_latest_artifacts(artifact_filter=wanted)
+    with_key = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(any_=[KEY]))
+    pages = client.read_latest_artifacts(artifact_filter=with_key)
     return str(pages[0].data) if pages else None

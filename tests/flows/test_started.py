@@ -79,7 +79,7 @@ def test_a_rollback_shows_up_in_prefect_where_a_server_runs(
     assert json.loads(output.out) == {"project": "flowers", **Rollback("1", "2", "complaints", False).to_json()}
     assert "flowers: version 1 is champion, in place of version 2" in output.err
     assert requests[0][2:4] == ("1", "complaints")
-    assert "form" not in requests[0][4], "the person at the terminal decided"
+    assert "by the form" not in requests[0][4], "the person at the terminal decided"
     with get_client(sync_client=True) as client:
         (run,) = [one for one in client.read_flow_runs(limit=200) if one.parameters.get("reason") == "complaints"]
         assert run.deployment_id is not None
