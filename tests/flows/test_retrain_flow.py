@@ -232,7 +232,7 @@ def test_the_time_left_is_there_from_the_beginning_by_an_earlier_run(root: Path,
     assert "the first run of flowers with this model, so the time left is not known yet" in texts[0]
     write_json(first / "stages.json", {"validate": 1, "prepare": 1, "train": 7, "evaluate": 1, "register": 0})
     texts.clear()
-    run()
+    run(force=True)
     assert [text.split("; ")[0] for text in texts] == [
         f"{stage}, stage {place} of 5"
         for place, stage in enumerate(("validate", "prepare", "train", "evaluate", "register"), 1)

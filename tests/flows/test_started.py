@@ -14,7 +14,8 @@ from prefect.client.schemas.objects import FlowRun
 from flows.deployment import deployment_of
 from flows.retrain import outcome, retrain
 from flows.serve import tidy
-from headway import cli, tracking
+from headway import tracking
+from headway.cli import commands as cli
 from headway.files.atomic import read_json
 from headway.project import load_project
 from headway.server import local
