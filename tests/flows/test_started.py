@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.deployment import deployment_of
 from flows.retrain import outcome, retrain
 from flows.serve import tidy
 from headway import tracking
 from headway.cli import commands as cli
+from headway.cli.in_prefect import in_prefect
 from headway.files.atomic import read_json
+from headway.pipeline.terminal import Terminal
 from headway.project import load_project
 from headway.server import local
 from headway.tracking.rollback import Rollback
@@ -55,7 +58,8 @@ def test_up_leaves_a_run_alone_that_goes_on_in_a_terminal(root: Path, pretended:
     def look() -> None:
         with get_client(sync_client=True) as client:
             tidy(client, {"retrain flowers"})
-            (running,) = [one for one in client.read_flow_runs(limit=200) if one.state_name == "Running"]
+            runs = [one for one in client.read_flow_runs(limit=200) if one.parameters.get("project") == "flowers"]
+            (running,) = [one for one in runs if one.state_name == "Running"]
             during.append(running.state_name)
 
     pretended.on_stage = look
@@ -90,10 +94,18 @@ def test_a_rollback_shows_up_in_prefect_where_a_server_runs(
 def test_where_prefect_does_not_answer_a_command_does_its_work_alone(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headway.cli.in_prefect import in_prefect
-    from headway.pipeline.terminal import Terminal
-
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     stream = io.StringIO()
     assert in_prefect("rollback", "flowers", {}, lambda: "done", Terminal(stream), root) == "done"
     assert "not shown in Prefect: Prefect at http://127.0.0.1:9/api must answer" in stream.getvalue()
+
+
+def test_where_prefect_ends_meanwhile_a_command_does_its_work_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "running", lambda _: local.Servers(1, "http://127.0.0.1:1", "http://127.0.0.1:1"))
+    monkeypatch.setattr(local, "reach_prefect", lambda _: lambda: None)
+    stream = io.StringIO()
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):  # it has ended since
+        assert in_prefect("rollback", "flowers", {}, lambda: "done", Terminal(stream), root) == "done"
+    assert "not shown in Prefect" in stream.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.states import Completed, Running, State
 
-from flows.zombies import close_dead
+from flows.zombies import attended, close_dead
 from headway.files.atomic import write_json
 from headway.pipeline import zombies
 from headway.run import lifetime
@@ -82,3 +84,18 @@ def test_a_damaged_or_unmovable_file_of_one_dead_run_stops_none_behind_it(root: 
         states = [client.read_flow_run(one).state for one in (blocked_id, runs[5][1])]
         assert [state is not None and state.is_crashed() for state in states] == [True, True]
         assert close_dead(client, root) == [], "nothing is told twice"
+
+
+def test_a_command_without_a_run_directory_that_was_killed_ends_as_crashed(root: Path) -> None:
+    with get_client(sync_client=True) as client:
+        killed, going = (client.create_flow_run(nothing, state=Running()).id for _ in range(2))
+        code = (
+            "import os, pathlib, signal, sys, uuid\nfrom flows.zombies import attended\n"
+            "with attended(uuid.UUID(sys.argv[1]), pathlib.Path(sys.argv[2])): os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        subprocess.run([sys.executable, "-c", code, str(killed), str(root)], check=False)
+        with attended(going, root):
+            assert close_dead(client, root) == []
+            states = [client.read_flow_run(one).state for one in (killed, going)]
+        assert [state.type.value for state in states if state] == ["CRASHED", "RUNNING"]
+        assert list((root / ".prefect" / "terminal").iterdir()) == []

@@ -72,7 +72,8 @@ def test_a_run_shows_its_parameters_data_metrics_files_and_end(run: RunDirectory
     paths = [entry.path for entry in client.list_artifacts(values.info.run_id)]
     assert paths[0] == "Report.html", "the first in MLflow's list"
     assert Path(client.download_artifacts(values.info.run_id, paths[0])).read_text() == "<html>ä</html>"
-    assert f"(#/experiments/{values.info.experiment_id}/runs/{values.info.run_id}/artifacts/Report.html)" in note
+    place = f"#/experiments/{values.info.experiment_id}/runs/{values.info.run_id}/artifacts/Report.html"
+    assert f"({place}?workflowType=machine_learning)" in note
     files = {*paths}
     assert {"project.yaml", "run.json", "validation.html", "evaluation.json", "journal.jsonl"} <= files
     assert histories(tmp_path, values.info.run_id, "train/loss") == [(s, 1 / (s + 1)) for s in range(5)]

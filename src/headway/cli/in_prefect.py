@@ -34,9 +34,15 @@ def in_prefect(
         terminal.warn(f"not shown in Prefect: {error}")
         return alone()
     from flows.reporting import shown_on
-    from flows.started import named_project, run_here
+    from flows.started import REFUSALS, named_project, new_run, run_as
+    from flows.zombies import attended
 
     function = getattr(importlib.import_module(f"flows.{flow}"), flow)
-    with shown_on(terminal):
-        state = run_here(function, named_project(project, root, ()), {"project": project, **parameters})
-        return state.result(raise_on_failure=True)
+    form = {"project": project, **parameters}
+    try:
+        flow_run = new_run(function, named_project(project, root, ()), form)
+    except REFUSALS as error:
+        terminal.warn(f"not shown in Prefect: {str(error).splitlines()[0]}")
+        return alone()
+    with shown_on(terminal), attended(flow_run.id, root):
+        return run_as(flow_run, function, form).result(raise_on_failure=True)
