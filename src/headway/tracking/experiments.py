@@ -23,6 +23,8 @@ VIEW = "headway"
 """The key of our view in links."""
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 NOTE_TAG = "mlflow.note.content"
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
+"""With it, a click on an experiment opens its list of runs. Without it, MLflow's page opens one about traces of language models."""
 LIST = f"{TRAINING}&viewStateShareKey={VIEW}"
 """In a link to a list of runs."""
 
@@ -115,7 +117,7 @@ def experiment_of(client: MlflowClient, root: Path, project: str, kind: str = "r
 def describe(client: MlflowClient, experiment: str, project: Mapping[str, Any], metric: str | None = None) -> None:
     """Give an experiment its description and its view, where it has none or an outdated one of ours.
 
-    ``project``: as in run.json. ``metric``: the one that decides, where it is known; else the view keeps the one that it has.
+    ``project``: as in run.json. ``metric``: the one that decides; where it is not known yet, the view keeps the one that it has.
     """
     existing = client.get_experiment(experiment)
     tags, about = existing.tags, _about(existing.name)
@@ -123,6 +125,8 @@ def describe(client: MlflowClient, experiment: str, project: Mapping[str, Any], 
         texts = (project.get("description", ""), about.text.format(name=project["name"]))
         link = f"[The list with its columns](#{_list(experiment)})"
         client.set_experiment_tag(experiment, NOTE_TAG, "\n\n".join(text for text in (*texts, link) if text))
+    if KIND_TAG not in tags:
+        client.set_experiment_tag(experiment, KIND_TAG, KIND)
     view = _View.of(tags.get(VIEW_TAG))
     if view is not None and (view.is_theirs or (metric is None and about is _RETRAININGS)):
         return
