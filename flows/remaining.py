@@ -52,4 +52,4 @@ class Remaining:
         seconds = self._earlier.left(self._stages[place:])
         left = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
         end = moment(time.time() + seconds, "%H:%M:%S")
-        return f"{where}; about {left} left, until {end}, by run #{self._earlier.number}"
+        return f"{where}; about {left} left, until {end}, if it takes as long as run #{self._earlier.number}"
