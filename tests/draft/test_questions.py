@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from headway.draft.drafting import draft
+from headway.draft.layout import Choices
 from headway.project import load_project
 
 
@@ -78,3 +79,45 @@ def test_1_is_the_event_beside_0_and_beside_2_the_rarer_is(root: Path, other: st
     pd.DataFrame({"x": np.random.default_rng(0).normal(size=300), "y": values}).to_csv(root / "t.csv", index=False)
     draft("t.csv", "y", None, root)
     assert load_project("t", root).data.positive == positive
+
+
+def test_a_target_of_whole_numbers_that_may_count_is_asked_about_unless_the_task_is_stated(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    pd.DataFrame({"x": rng.normal(size=400), "claims": rng.poisson(0.8, 400)}).to_csv(root / "t.csv", index=False)
+    lines = draft("t.csv", "claims", None, root).decisions
+    assert any("question: do the numbers of claims count" in line and "--set task=regression" in line for line in lines)
+    lines = draft("t.csv", "claims", "u", root, Choices(settings=("task=regression",))).decisions
+    assert load_project("u", root).task == "regression"
+    assert not any("question: do the numbers" in line for line in lines)
+    pd.DataFrame({"x": rng.normal(size=400), "y": rng.choice(["a", "b", "c"], 400)}).to_csv(root / "v.csv", index=False)
+    assert not any("question: do the numbers" in line for line in draft("v.csv", "y", None, root).decisions)
+
+
+@pytest.mark.parametrize(("name", "is_asked"), [("weight", True), ("sample_weight", True), ("whole_weight", False)])
+def test_a_column_that_is_called_weight_is_asked_about(root: Path, name: str, is_asked: bool) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({name: rng.uniform(0.2, 3, 400), "x": rng.normal(size=400), "y": rng.normal(size=400)})
+    table.to_csv(root / "t.csv", index=False)
+    lines = draft("t.csv", "y", None, root).decisions
+    assert any(f"--set data.weight={name}" in line for line in lines) == is_asked
+    lines = draft("t.csv", "y", "u", root, Choices(settings=(f"data.weight={name}",))).decisions
+    assert load_project("u", root).data.weight == name
+    assert not any("question: does" in line for line in lines)
+
+
+def test_long_numbers_that_come_again_are_ids_and_amounts_are_none(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    pd.DataFrame(
+        {
+            "card": rng.integers(4_000_000_000, 4_000_000_300, 2000),
+            "price": rng.integers(20, 90, 2000) * 1_000_000,
+            "people": rng.integers(1, 80, 2000) ** 2 * 12_345,
+            "phone": [f"+49 170 {number}" for number in rng.integers(1_000_000, 9_999_999, 2000)],
+            "y": rng.integers(0, 2, 2000),
+        }
+    ).to_csv(root / "t.csv", index=False)
+    lines = draft("t.csv", "y", None, root).decisions
+    data = load_project("t", root).data
+    assert data.features == {"card": "categorical", "price": "numeric", "people": "numeric"}
+    assert data.keys == ("phone",)
+    assert "price: numeric, numbers from 20000000 to 89000000" in lines

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -15,11 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway.columns.base import ColumnType, Encoding, Fitter, Prepared, Suggestion
-from headway.columns.category import CategoricalColumn
 from headway.columns.config import PrepareConfig
 from headway.columns.continuous import Continuous
-from headway.columns.epochs import unit_of
-from headway.columns.recognition import FEW, MINUS, Guess, Specimen, is_number, numbers
+from headway.columns.guessed_numbers import guess_of_numbers
+from headway.columns.recognition import MINUS, Guess, Specimen, numbers
 from headway.columns.spread import Spread
 from headway.columns.summary import Summary
 from headway.columns.values import Place, family, infinite, refusal, unfit
@@ -29,12 +27,6 @@ if TYPE_CHECKING:
 
 FIRST_YEAR, LAST_YEAR, YEARS = 1900, 2100, 10
 """Numbers between these two may be years, of which later data has new ones."""
-
-LARGEST = 1e150
-"""Squares of larger numbers are beyond what a double holds, and with them every spread."""
-
-MOST_THINGS = 1000
-"""Numbers that stand for things are categories where there are so many different ones, or recur in half the rows."""
 
 RANKS = 1000
 """Points of the quantile scale, as many as scikit-learn's QuantileTransformer takes."""
@@ -193,54 +185,7 @@ class NumericColumn(ColumnType):
         return values.to_numpy(np.float64, na_value=np.nan)
 
     def recognise(self, specimen: Specimen) -> Guess | None:
-        if not is_number(specimen.present) or _are_one(specimen):
-            return None
-        return self._recognise_number(specimen)
-
-    def _recognise_number(self, specimen: Specimen) -> Guess:
-        values = numbers(specimen.present).to_numpy()
-        finite, distinct = values[np.isfinite(values)], specimen.distinct
-        if len(finite) < len(values):
-            return Guess(
-                "ignore",
-                None,
-                f"infinite in {len(values) - len(finite):,} of {len(values):,} rows; correct them to use it",
-            )
-        if np.abs(finite).max() > LARGEST:
-            return Guess("ignore", None, f"numbers as large as {np.abs(finite).max():g}; correct them to use it")
-        whole = bool((values == np.floor(values)).all())
-        unique = len(specimen.values) > 20 and distinct == len(specimen.values)
-        if whole and unique and (specimen.is_called_an_id or bool((np.diff(values) == 1).all())):
-            return Guess("key", None, "a different whole number in every row")
-        if whole and distinct <= FEW and len(values) > 4 * distinct:
-            return self._recognise_few(specimen, values)
-        if whole and specimen.is_called_a_thing and not unique:
-            what = f"{distinct:,} different whole numbers in {len(values):,} rows"
-            if distinct <= max(MOST_THINGS, len(values) // 2):
-                why = f"{what}, codes by the name; where their order counts: numeric"
-                return Guess("feature", CategoricalColumn.name, why)
-            if specimen.is_called_an_id:
-                return Guess("key", None, what)
-        why, unit = f"numbers from {finite.min():g} to {finite.max():g}", unit_of(finite)
-
-        def setting(words: str) -> str:
-            return f"--set {shlex.quote(f'data.written.{specimen.name}.{words}')}"
-
-        fix = f"; if they are {unit} since 1970: {setting(f'dates={unit}')}" if unit else ""
-        if (mark := _mark_of_missing(finite)) is not None:
-            fact = f"{mark:.0f} is far from the others and occurs {np.sum(finite == mark):,} times"
-            fix = f"; {fact}: if it means missing, {setting(f'missing={mark:.0f}')}"
-        return Guess("feature", self.name, why + fix)
-
-    def _recognise_few(self, specimen: Specimen, values: np.ndarray) -> Guess:
-        """Grades, counts and years have an order, and next year is a number that no code is; flags and codes have none."""
-        low, high, codes = values.min(), values.max(), CategoricalColumn.name
-        if specimen.distinct == 2 and high - low == 1 and low in (0, 1):
-            return Guess("feature", codes, f"{low:g} or {high:g}, so likely a flag")
-        what = f"whole numbers from {low:g} to {high:g}, {specimen.distinct} different ones"
-        if specimen.is_called_a_code:
-            return Guess("feature", codes, f"{what}, codes by the name; where their order counts: numeric")
-        return Guess("feature", self.name, f"{what}; if they are codes without an order: categorical")
+        return guess_of_numbers(specimen)
 
     def drafted(self, values: pd.Series, date_format: str | None) -> pd.Series:
         return numbers(values)
@@ -256,24 +201,6 @@ class NumericColumn(ColumnType):
 
     def fitter(self, name: str, config: PrepareConfig, numbers: bool) -> Fitter:
         return NumberFitter(name, self.name, config)
-
-
-def _mark_of_missing(values: np.ndarray) -> float | None:
-    """The least or largest number where it is made of nines, recurs, and is farther from the others than these are from each other."""
-    for end in (values.min(), values.max()):
-        others = values[values != end]
-        if re.fullmatch(r"-?9{2,}", f"{end:.0f}") and end % 1 == 0 and 1 < len(values) - len(others) < len(others):
-            low, high = others.min(), others.max()
-            if low < high and max(low - end, end - high) > high - low:
-                return float(end)
-    return None
-
-
-def _are_one(specimen: Specimen) -> bool:
-    """Whether two or more whole numbers are one 64-bit float, as ids near 2**63 are: then they are read as texts."""
-    if not specimen.texts.str.fullmatch(r"-?\d{16,}").any() or not specimen.texts.str.fullmatch(r"-?\d+").all():
-        return False
-    return 2 * len(np.unique(numbers(specimen.present).to_numpy())) <= specimen.distinct
 
 
 def widened(low: float, high: float) -> tuple[float, float]:

@@ -28,7 +28,15 @@ from headway.draft.layout import Choices, as_options, choose_files, layout_of
 from headway.draft.leaks import look_for_leaks
 from headway.draft.model import propose_model
 from headway.draft.moments import moments_in, texts_of, with_moments
-from headway.draft.notes import about_few, about_parts, about_spelling, about_time, classes_of
+from headway.draft.notes import (
+    about_few,
+    about_numbers_as_classes,
+    about_parts,
+    about_spelling,
+    about_time,
+    about_weights,
+    classes_of,
+)
 from headway.draft.parts import part_column, test_files
 from headway.draft.plan import Plan
 from headway.draft.series import series_of
@@ -170,7 +178,10 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing], st
     if stated.model is not None:
         plan.model, plan.why["model"] = stated.model, WHY
     few = about_few(plan, classes_of(values) if task.has_classes else values)
-    few += about_spelling(plan.target, classes_of(values)) if task.has_classes else []
+    if task.has_classes:
+        few += about_spelling(plan.target, classes_of(values))
+        few += about_numbers_as_classes(plan, classes_of(values)) if stated.task is None else []
+    few += about_weights(plan, frame)
     plan.notes += [*few, *about_parts(plan), *(about_time(plan) if plan.part is None else [])]
     if frame[plan.target].isna().any():
         plan.unlabelled = True

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pyarrow as pa
 
+from headway.columns import column_type
+from headway.columns.recognition import numbers
 from headway.data.canonical import canonical
 from headway.draft.plan import Plan, moments_of
 from headway.tasks import target_task
@@ -37,6 +41,35 @@ def about_few(plan: Plan, values: pd.Series) -> list[str]:
     what = f"{len(rare)} of {len(counts)} classes have fewer than {RARE_CLASS} rows"
     return [
         f"{what}, such as {rare.index[-1]} with {rare.iloc[-1]}: they can hardly be learnt, and their quality cannot be measured"
+    ]
+
+
+def about_numbers_as_classes(plan: Plan, classes: pd.Series) -> list[str]:
+    """A question about more than two classes that are whole numbers: counts and grades have an order, and codes have none."""
+    values = pd.to_numeric(classes.dropna().astype(str), errors="coerce")
+    if values.nunique() <= 2 or values.isna().any():
+        return []
+    return [
+        f"question: do the numbers of {plan.target} count, measure or grade something? They are read as {values.nunique()} classes "
+        "without an order; if a prediction between two of them makes sense: --set task=regression"
+    ]
+
+
+_WEIGHT = re.compile(
+    r"((sample|sampling|survey|case|row|instance|obs(ervation)?|person|household|design|final|inverse|expansion|prob(ability)?)[_\W]?)?"
+    r"(weights?|wt|wgt)|fnlwgt|pweights?",
+    re.IGNORECASE,
+)
+"""Names of columns that often say how much each row counts."""
+
+
+def about_weights(plan: Plan, frame: pd.DataFrame) -> list[str]:
+    """A question about a column whose name is that of weights, where its numbers may be."""
+    names = [name for name, kind in plan.features.items() if _WEIGHT.fullmatch(name) and column_type(kind).adds_up]
+    fine = [name for name in names if (values := numbers(frame[name])).notna().all() and (values >= 0).all()]
+    return [
+        f"question: does {name} say how much each row counts? It is read as a feature; if it does: --set data.weight={name}"
+        for name in (fine if plan.weight is None else [])[:1]
     ]
 
 

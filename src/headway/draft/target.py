@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from headway.columns.number import LARGEST
+from headway.columns.guessed_numbers import LARGEST
 from headway.columns.recognition import is_number, numbers
 from headway.columns.spelling import spell_value
 from headway.columns.written import Written
