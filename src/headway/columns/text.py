@@ -210,7 +210,7 @@ class TextColumn(ColumnType):
         texts = pa.array(specimen.texts.tolist(), pa.string())
         words = pc.mean(pc.count_substring_regex(texts, r"\S+")).as_py()
         words = max(words, pc.mean(pc.count_substring_regex(texts, SPACELESS)).as_py() / LETTERS_A_WORD)
-        has_words = pc.mean(pc.cast(pc.match_substring_regex(texts, r"\p{L}{2}"), pa.float64())).as_py() > 0.5
+        has_words = pc.mean(pc.cast(pc.match_substring_regex(texts, r"\p{L}"), pa.float64())).as_py() > 0.5
         if specimen.distinct > FEW and specimen.distinct > 0.5 * len(specimen.texts) and words >= 3 and has_words:
             return Guess("feature", self.name, f"free text of {words:.0f} words on average")
         return None
