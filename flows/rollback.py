@@ -21,11 +21,11 @@ from headway.tracking.decisions import current_user
 
 @flow(name="rollback", flow_run_name=named_after_project, persist_result=False, validate_parameters=True)
 def rollback(project: str, to: str = "", reason: str = "") -> Any:
-    """Put the previous champion, or another version, in charge. The next predictions use it.
+    """Make the previous champion, or another version, the champion. The next predictions use it.
 
     Args:
         project: Which project: the name of a file in conf/, without .yaml.
-        to: The version to put in charge: its number. Empty takes the previous champion.
+        to: The number of the version that becomes the champion. Empty: the previous champion.
         reason: The reason, which is kept in the model's history.
     """
     root = find_root()

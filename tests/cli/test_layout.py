@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
+import io
 import itertools
 import random
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 import pytest
 from rich.cells import cell_len
 
-from headway.pipeline.layout import GAP, column_widths, visible, wrapped
+from headway.cli.arguments import parser
+from headway.cli.commands import COMMANDS
+from headway.pipeline.layout import GAP, column_widths, units, visible, wrapped
+from headway.pipeline.terminal import Terminal
+from tests.support.pages import ROOT
 
 WORDS = (
     "a",
@@ -20,6 +30,58 @@ WORDS = (
     "AUC",
     "=",
 )
+
+
+NAME = "loans-20300101-020000Z"
+
+
+def sentences() -> Iterator[str]:
+    """Every line of a text of the program that holds a command, with a name in place of each value.
+
+    Without docstrings, which are not printed, and the examples of the help, which stand as they are.
+    """
+    paths = [path for folder in ("src", "flows") for path in (ROOT / folder).rglob("*.py")]
+    for path in paths:
+        source = path.read_text(encoding="utf-8")
+        nodes = list(ast.walk(ast.parse(source))) if "headway " in source and path.name != "examples.py" else []
+        others = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        others |= {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in nodes:
+            if id(node) not in others and isinstance(node, ast.JoinedStr | ast.Constant):
+                yield from (line for line in text_of(node).splitlines() if commands_of(line))
+
+
+def text_of(node: ast.JoinedStr | ast.Constant) -> str:
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else NAME for part in node.values)
+
+
+def commands_of(text: str) -> list[str]:
+    """The commands in a text: the least that the command line accepts after `headway`, with all options that follow."""
+    commands = []
+    for start in re.finditer(r"(?<![\w/.-])headway (?=[a-z])", text):
+        words = re.split(r"[;:,.)`](?:\s|$)", text[start.end() :])[0].strip("`").split()
+        lengths = [n for n in range(1, len(words) + 1) if is_accepted(words[:n])]
+        for n in lengths[1:]:
+            is_value = words[n - 2].startswith("--") and n - 1 not in lengths
+            if words[n - 1].startswith("--") or is_value:
+                lengths[0] = n
+        commands += [" ".join(["headway", *words[:n]]) for n in lengths[:1]]
+    return commands
+
+
+@cache
+def command_line() -> argparse.ArgumentParser:
+    return parser(COMMANDS)
+
+
+def is_accepted(words: Sequence[str]) -> bool:
+    try:
+        command_line().parse_args(words)
+    except SystemExit:
+        return False
+    return True
 
 
 def some_text(random_state: random.Random, most: int = 12) -> str:
@@ -37,6 +99,51 @@ def test_a_wrapped_text_keeps_its_words_and_fits_where_one_word_does(width: int)
         assert all(cell_len(f"{line} {later.split()[0]}") > width for line, later in itertools.pairwise(lines)), (
             "a line is broken although the next word has room"
         )
+
+
+SENTENCES = sorted(set(sentences()))
+
+
+def test_the_texts_that_hold_a_command_are_these() -> None:
+    assert len(SENTENCES) > 60
+    assert any("headway resume" in text for text in SENTENCES)
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_no_command_of_a_printed_text_is_ever_broken(text: str) -> None:
+    commands = commands_of(text)
+    assert commands
+    for width in range(12, 100, 4):
+        lines = wrapped(text, width)
+        assert " ".join(lines).split() == text.split()
+        missing = [command for command in commands if not any(command in line for line in lines)]
+        assert not missing, f"at {width} columns"
+
+
+def test_a_command_in_a_table_is_not_broken() -> None:
+    row = {"what": "loans ended after epoch 3; headway resume loans-20300101-020000Z", "why": "its process was killed"}
+    for width in range(30, 90):
+        widths = column_widths([row], width)
+        assert (widths is None) == (width < len("headway resume loans-20300101-020000Z") + GAP + len("process"))
+        terminal = Terminal(io.StringIO(), width)
+        terminal.table([row], "")
+        assert isinstance(terminal.console.file, io.StringIO)
+        assert "headway resume loans-20300101-020000Z" in terminal.console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        (
+            'promoted; headway rollback loans --reason "complaints since Monday" --to 3; see above',
+            'headway rollback loans --reason "complaints since Monday" --to 3;',
+        ),
+        ("no package; pip install torchao", "pip install torchao"),
+        ("(or headway run --resume)", "headway run --resume)"),
+    ],
+)
+def test_quoted_values_and_options_belong_to_a_command(text: str, command: str) -> None:
+    assert any(command in unit for unit in units(text))
 
 
 def test_without_a_width_each_line_stays_one_line() -> None:

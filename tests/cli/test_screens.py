@@ -36,6 +36,13 @@ for words in {COMMANDS!r}:
 """
 
 
+WRONG = """
+from headway.cli import commands
+assert commands.main(["show", "a" * 50]) == 2
+assert commands.main(["init", "--data", "flowers.csv", "--target", "opens"]) == 0
+"""
+
+
 @dataclass(frozen=True)
 class Screens:
     """What the commands print: through a pipe, and on terminals of so many columns."""
@@ -88,6 +95,17 @@ def test_a_very_long_name_is_shown_whole_and_as_it_is(tmp_path: Path, columns: i
     assert any("[red]b[/red] :warning:" in line for line in lines)
     others = [line for line in lines if name not in line]
     assert max(map(len, others)) <= columns
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_errors_and_decisions_are_broken_between_their_words(tmp_path: Path, columns: int) -> None:
+    (tmp_path / "conf").mkdir()
+    rows = "".join(f"{n % 17},{'yes' if n % 3 else 'no'}\n" for n in range(200))
+    (tmp_path / "flowers.csv").write_text(f"height,opens\n{rows}")
+    lines = lines_of(written([sys.executable, "-c", WRONG], tmp_path, columns))
+    assert any("headway run flowers" in line for line in lines)
+    assert any("a" * 50 in line for line in lines)
+    assert all(len(line) <= columns or " " not in line for line in lines)
 
 
 def test_colours_are_there_on_a_terminal_and_nowhere_else(tmp_path: Path) -> None:

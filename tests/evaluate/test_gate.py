@@ -72,8 +72,8 @@ def test_a_better_model_is_promoted_with_the_numbers() -> None:
     ("share", "rows", "statement"),
     [
         (0.6, ROWS, "worse than version 3 by more than the margin, 0.05"),
-        (0.76, ROWS, "worse than version 3; whether by more than the margin, 0.05, is open"),
-        (0.8, 60, "whether it is worse than version 3 by more than the margin, 0.05, is open"),
+        (0.76, ROWS, "worse than version 3; it is not clear whether by more than the margin, 0.05"),
+        (0.8, 60, "it is not clear whether it is worse than version 3 by more than the margin, 0.05"),
     ],
 )
 def test_a_model_that_may_be_worse_is_not_promoted_and_told_what_is_known(
@@ -268,7 +268,7 @@ def test_a_first_model_that_a_baseline_beats_is_not_promoted_and_the_baseline_is
     model, trivial = right(rng, 0.8), np.tile([0.6, 0.4], (ROWS, 1))
     refused = put(model, None, trivial=trivial, standing=standing)
     assert not refused.promoted
-    assert "--set model=boosting, or promote mlp all the same with gate.first: beat_trivial" in refused.reason
+    assert "--set model=boosting, or promote mlp anyway with gate.first: beat_trivial" in refused.reason
     allowed = put(model, None, GateConfig(metric="accuracy", first="beat_trivial"), trivial=trivial, standing=standing)
     assert allowed.promoted
     assert "though the baseline boosting is better" in allowed.reason

@@ -129,12 +129,12 @@ def test_the_sentence_names_what_drives_the_model_and_what_adds_nothing(tmp_path
     importance = measured("rmse", x, y, lambda z: z[:, 1])
     text = importance.text
     assert text.startswith("what drives it: b (RMSE worse by ")
-    assert text.endswith("when it is shuffled); nothing measurable from a, c")
+    assert text.endswith("when it is shuffled); no measurable effect of a, c")
     evaluation = Evaluation(importance=importance)
     assert text in evaluation.remarks
     assert Evaluation.from_json(evaluation.to_json()) == evaluation
     assert [row["column"] for row in importance_rows(evaluation)] == ["b", "a", "c"]
-    assert [row[""] for row in importance_rows(evaluation)] == ["", "nothing measurable", "nothing measurable"]
+    assert [row[""] for row in importance_rows(evaluation)] == ["", "no measurable effect", "no measurable effect"]
     write_table(tmp_path / "importance.csv", importance)
     lines = (tmp_path / "importance.csv").read_text().splitlines()
     assert lines[0] == "column,rmse_worse_by,low,high,measurable"

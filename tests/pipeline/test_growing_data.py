@@ -326,7 +326,7 @@ def test_rows_that_all_have_other_values_are_said_to_be_unknown(root: Path) -> N
     examined = examine(root, champion, candidate)
     assert examined.mask.all()
     assert examined.sentence() == (
-        "no training row of version 1 is in these files (told apart by a, b, c, y): if these are the same rows with "
+        "no training row of version 1 is in these files (rows are recognised by a, b, c, y): if these are the same rows with "
         "other values, its figure may be too good"
     )
 

@@ -123,7 +123,7 @@ def small(root: Path, features: dict[str, str], text: str, notes: list[str]) -> 
 def test_a_column_whose_texts_are_all_empty_is_told_in_one_line_and_left_out(tmp_path: Path) -> None:
     run, reporter = small(tmp_path, {"x": "numeric", "note": "text"}, "tokens", ["", "  "] * 200), WarningsReporter()
     stages.prepare(run, tmp_path, reporter)
-    assert reporter.warnings == ["note has no text in any training row, so the model does not see it"]
+    assert reporter.warnings == ["note has no text in any training row, so the model does not use it"]
     stages.train(run, tmp_path, Silent())
     rows = pd.DataFrame({"x": [0.5, -0.5], "note": ["never seen", None]})
     predictor = Predictor.load(run.bundle)

@@ -181,7 +181,7 @@ def test_a_rollback_killed_at_every_write_twice_never_puts_the_bad_version_back(
     models = Models(run, tmp_path, {"champion": "2", "previous": "1"})
 
     def check() -> None:
-        rows = models.check("1", "2", ("put in charge", "rolled back"), "rollback")
+        rows = models.check("1", "2", ("made champion", "rolled back"), "rollback")
         assert rows["2"].tags["reason"] == "rolled back to version 1: complaints"
 
     def back(name: str) -> None:

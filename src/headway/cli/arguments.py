@@ -11,6 +11,7 @@ from headway import __version__
 from headway.cli import examples
 from headway.cli.keys import described
 from headway.config import suggest
+from headway.pipeline.layout import wrapped
 
 EXIT_CODES = """exit codes:
   0    done
@@ -55,14 +56,20 @@ class Parser(argparse.ArgumentParser):
         raise WrongUsage(f"{message}; see {self.prog} --help")
 
 
+class Shape(argparse.RawDescriptionHelpFormatter):
+    """Descriptions as they stand; the sentences of options broken between words and commands."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrapped(text, width)
+
+
 def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     """All commands with their help; ``do``: the function of each, by name."""
-    shape = argparse.RawDescriptionHelpFormatter
     top = Parser(
         prog="headway",
         usage="headway COMMAND [...]",
         description="Retrain models on a schedule, and prove what each retraining and each\nspeed-up gained.",
-        formatter_class=shape,
+        formatter_class=Shape,
     )
     top.add_argument("--version", action="version", version=f"headway {__version__}")
     commands = top.add_subparsers(prog="headway", metavar="COMMAND", required=True, help=argparse.SUPPRESS)
@@ -71,7 +78,7 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     def command(name: str, what: Command, text: str, more: str = "") -> argparse.ArgumentParser:
         texts[name] = text
         epilog = f"{more}\n\n{described(name)}" if more else described(name)
-        subparser = commands.add_parser(name, description=text, epilog=epilog, formatter_class=shape)
+        subparser = commands.add_parser(name, description=text, epilog=epilog, formatter_class=Shape)
         subparser.set_defaults(do=what, command=name)
         _json(subparser)
         return subparser
@@ -100,10 +107,7 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     )
     sync.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
     up = command("up", do["up"], "Serve Prefect's and MLflow's pages, and run what is started there.")
-    for name, port in (
-        ("prefect", 4200),
-        ("mlflow", 5000),
-    ):  # of server.local, whose imports the help does not wait for
+    for name, port in (("prefect", 4200), ("mlflow", 5000)):  # server.local has them, and imports too much for a help
         text = f"port of its server (default {port})"
         up.add_argument(f"--{name}-port", type=_port, default=port, metavar="N", help=text)
     _operate(command, do, up)
@@ -134,12 +138,16 @@ def _study(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Com
             "effect", do["effect"], "Measure what each efficiency technique gains, at equal quality.", examples.EFFECT
         )
     )
-    sample = command("sample", do["sample"], "Let a project's language model continue a prompt.", examples.SAMPLE)
+    sample = command("sample", do["sample"], "Continue a prompt with a project's language model.", examples.SAMPLE)
     _project(sample)
     sample.add_argument("--prompt", default="\n", metavar="TEXT", help="the beginning of the text")
     sample.add_argument("--tokens", type=int, default=300, metavar="N", help="tokens to add (default 300)")
     sample.add_argument(
-        "--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest (default 0.8)"
+        "--temperature",
+        type=float,
+        default=0.8,
+        metavar="T",
+        help="0: always the likeliest token; higher: more variety (default 0.8)",
     )
     sample.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the draw (default 0)")
 
@@ -153,7 +161,7 @@ def _run(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     run.add_argument("--recipe", action="store_true", help=text)
     text = "retrain even if nothing has changed since the last version"
     run.add_argument("--force", action="store_true", help=text)
-    text = "judge as a first model if the champion cannot be compared (other target, classes or columns, damaged); otherwise it stays"
+    text = "judge the new model as a first one where the champion cannot be compared: damaged, or of another target, classes or columns"
     run.add_argument("--replace-champion", action="store_true", help=text)
     text = "continue the project's newest run if it was interrupted; start a new run if there is none"
     run.add_argument("--resume", action="store_true", help=text)
@@ -205,7 +213,7 @@ def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, C
     doctor = command("doctor", do["doctor"], text, examples.DOCTOR)
     doctor.add_argument("--apply", action="store_true", help="repair it; without this, nothing is changed")
     gc = command("gc", do["gc"], "List what is past its retention limit; --apply removes it.", examples.GC)
-    gc.add_argument("projects", nargs="*", metavar="PROJECT", help="whose; all projects if left out")
+    gc.add_argument("projects", nargs="*", metavar="PROJECT", help="the projects (default: all)")
     gc.add_argument("--apply", action="store_true", help="remove it; without this, nothing is changed")
 
 
@@ -214,7 +222,7 @@ def _project(command: argparse.ArgumentParser) -> None:
 
 
 def _settings(command: argparse.ArgumentParser) -> None:
-    text = "replace one setting of the project, for this run; can be repeated"
+    text = "change one setting of the YAML, for this command; can be repeated"
     command.add_argument(
         "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", dest="settings", help=text
     )
@@ -236,9 +244,9 @@ def _init_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--encoding", metavar="NAME", help=text)
     text = "what stands between the values of CSV: a character, tab, space, spaces, or signs such as :: (default: by its content)"
     command.add_argument("--delimiter", metavar="C", help=text)
-    text = "the number of the line with the columns' names; none; or names in place of the file's: a,b,c"
+    text = "the number of the line that holds the columns' names; or none; or the names themselves: a,b,c"
     command.add_argument("--header", metavar="N", help=text)
-    text = "write a value of your own; data.written.COLUMN and data.date_format say how values are written; may be given again"
+    text = "put a setting into the YAML; data.written.COLUMN and data.date_format say how values are written; can be repeated"
     command.add_argument(
         "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", dest="settings", help=text
     )
@@ -253,7 +261,7 @@ def _score_options(command: argparse.ArgumentParser) -> None:
     _project(command)
     text = "rows to predict: a file, folder, glob or URL (default: the project's own data)"
     command.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
-    command.add_argument("--out", metavar="FOLDER", help="where to (default data/scored/NAME)")
+    command.add_argument("--out", metavar="FOLDER", help="the folder for the predictions (default data/scored/NAME)")
     _version(command)
 
 
@@ -269,7 +277,7 @@ def _explain_options(command: argparse.ArgumentParser) -> None:
 def _effect_options(command: argparse.ArgumentParser) -> None:
     _project(command)
     _settings(command)
-    text = "names of techniques (default: all)"
+    text = "the techniques to measure (default: all)"
     command.add_argument("--techniques", nargs="+", default=[], metavar="T", help=text)
     command.add_argument(
         "--budget", default="30m", metavar="TIME", help="time to measure, such as 90s, 30m, 2h (default 30m)"
@@ -277,7 +285,11 @@ def _effect_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings behind each quality (default 5)")
     text = "quality to train to, in the metric's unit (default: the baseline's minus the margin)"
     command.add_argument("--target", type=float, metavar="Q", help=text)
-    command.add_argument("--new", action="store_true", help="start a new study although one like this was interrupted")
+    command.add_argument(
+        "--new",
+        action="store_true",
+        help="start a new study, even if one like this was interrupted and could be resumed",
+    )
 
 
 def _port(text: str) -> int:

@@ -18,7 +18,7 @@ from headway.errors import ConfigError, HeadwayError
 from headway.files.disk import disk_error, full_disk
 from headway.machine.cores import spin_briefly
 from headway.machine.interruption import ReaderLeft
-from headway.pipeline.layout import visible
+from headway.pipeline.layout import visible, wrapped
 from headway.pipeline.terminal import terminal_of
 from headway.run.places import settle
 
@@ -69,9 +69,15 @@ def _run(options: argparse.Namespace) -> int:
 
 def _refuse(error: HeadwayError, options: argparse.Namespace) -> int:
     for line in str(error).splitlines():
-        print(f"headway: {visible(line)}", file=sys.stderr)
+        _say(f"headway: {line}")
     answer_error(options, str(error), error.exit_code)
     return error.exit_code
+
+
+def _say(text: str) -> None:
+    """One line on standard error; where that is a terminal, broken between its words."""
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or None if sys.stderr.isatty() else None
+    print("\n".join(wrapped(visible(text), width)), file=sys.stderr)
 
 
 def _settle() -> None:
@@ -79,7 +85,7 @@ def _settle() -> None:
     # The command itself reports what cannot be read or written, if it matters to it.
     with contextlib.suppress(HeadwayError, OSError, sqlite3.Error):
         for text in settle(find_root()):
-            print(f"headway: {text}", file=sys.stderr)
+            _say(f"headway: {text}")
 
 
 def _full(error: Exception) -> HeadwayError | None:
@@ -97,7 +103,7 @@ def _interrupted(options: argparse.Namespace, error: BaseException) -> int:
     if reader_left and (options.do not in WORK or isinstance(error, BrokenPipeError)):
         return 0
     with contextlib.suppress(BrokenPipeError):
-        print(f"headway: interrupted{f': {error}' if reader_left else ''}", file=sys.stderr)
+        _say(f"headway: interrupted{f': {error}' if reader_left else ''}")
         answer_error(options, "interrupted", INTERRUPTED)
     return INTERRUPTED
 
@@ -114,7 +120,7 @@ def _after_kills(options: argparse.Namespace) -> None:
         return
     lines = settle_restore(root, must=options.do not in BESIDE_A_RESTORE)
     for text in [*lines, *(() if options.do in LEAVE_DEAD_RUNS else close_runs(root))]:
-        print(f"headway: {text}", file=sys.stderr)
+        _say(f"headway: {text}")
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -137,10 +143,11 @@ def _init(options: argparse.Namespace) -> int:
     choices = Choices(options.format, options.encoding, options.delimiter, options.header, tuple(options.settings))
     target = ",".join(options.target)
     result = draft(options.data, target, options.name, root, choices, lambda project: refuse(project, root))
+    terminal = terminal_of(options)
     for decision in result.decisions:
-        print(visible(decision))
+        terminal.line(decision)
     path = result.path.relative_to(root) if result.path.is_relative_to(root) else result.path
-    print(f"\nwrote {path}: read it, correct it where you know better, then: headway run {result.path.stem}")
+    terminal.line(f"\nwrote {path}: read it, correct it where you know better, then: headway run {result.path.stem}")
     answer(options, {"project": result.path.stem, "path": str(result.path), "decisions": result.decisions})
     return 0
 
@@ -151,7 +158,7 @@ def _list(options: argparse.Namespace) -> int:
     overview = projects(find_root())
     terminal_of(options).table(overview.rows, overview.empty)
     for text in overview.problems:
-        print(f"headway: {text}", file=sys.stderr)
+        _say(f"headway: {text}")
     answer(options, {"projects": overview.rows})
     return 0
 

@@ -45,8 +45,8 @@ RUN = """examples:
   headway run adult
   headway run adult --set model=boosting
   headway run adult --set train.epochs=3 --set model.width=512 --json"""
-RESUME = """From the last checkpoint to the same weights, then through evaluation and
-registration, in the same MLflow run.
+RESUME = """Training continues from the last checkpoint and reaches the same weights.
+Evaluation and registration follow, in the same MLflow run.
 
 examples:
   headway resume adult-20300101-020000Z

@@ -36,7 +36,7 @@ _RUN = {
     "model": "name and version in the registry",
     "train": "figures of the training: epochs, rows_per_second and others",
     "up_to_date": "true where nothing was retrained, because nothing changed",
-    "version": "then the version that a retraining would make again",
+    "version": "where nothing was retrained: the version that is up to date",
 }
 
 KEYS: Mapping[str, Mapping[str, str]] = {
@@ -111,7 +111,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "summary": "the result in one sentence",
         "champion": "the champion's version",
         "files": "the files that were compared",
-        "why": "why these files",
+        "why": "why these files were compared",
         "rows": "rows that were compared",
         "units": "what the rows belong to, and how many there are",
         "digest": "a hash of the files, the champion and the limits",

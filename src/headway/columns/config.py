@@ -20,7 +20,7 @@ class TokensConfig(Config):
         2048,
         ge=257,
         le=1_000_000,
-        description="Vocabulary of the byte-pair tokenizer at most; the 256 bytes and the end token count.",
+        description="The largest vocabulary of the byte-pair tokenizer, with the 256 bytes and the end token.",
     )
     most: int = Field(
         256,

@@ -42,7 +42,7 @@ class CsvOptions(Config):
 
     uneven_lines: Literal["stop", "drop"] = Field(
         "stop",
-        description="Lines with too few or too many values, such as a sum below the table: stop the run, or are dropped.",
+        description="Lines with too few or too many values, such as a sum below the table. stop: the run stops; drop: they are left out.",
     )
 
     @field_validator("delimiter")
@@ -87,7 +87,7 @@ class DataConfig(Config):
         None, description="The column to predict; left out where documents alone are learnt from."
     )
     unlabelled: Literal["stop", "drop"] = Field(
-        "stop", description="Rows without a target: stop the run, or are dropped."
+        "stop", description="Rows without a target. stop: the run stops; drop: they are left out."
     )
     positive: str | None = Field(None, description="Which of two classes is the event whose probability is predicted.")
     features: dict[str, Kind] = Field({}, description="Each column to learn from, and its kind.")
@@ -193,7 +193,7 @@ class SplitConfig(Config):
     row_key: tuple[str, ...] = Field(
         (),
         description="For stratified and random: the columns that identify rows. Left out: data.keys, otherwise all features "
-        "and the target, so that another list of features divides the rows anew.",
+        "and the target; then another list of features gives another division.",
     )
     test: float = Field(
         0.2, gt=0, lt=1, description="The test rows' share; the actual share differs a little by chance."

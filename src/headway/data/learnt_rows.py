@@ -207,8 +207,8 @@ def _nothing_known(own: LearntRows, champion: LearntRows, label: str) -> str:
     names = champion.identity.columns
     columns = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
     return (
-        f"no training row of {label} is in these files (told apart by {columns}): if these are the same rows "
-        "with other values, its figure may be too good"
+        f"no training row of {label} is in these files (rows are recognised by {columns}): if these are the "
+        "same rows with other values, its figure may be too good"
     )
 
 

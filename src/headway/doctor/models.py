@@ -35,7 +35,9 @@ def examine(root: Path) -> Iterator[Finding]:
     models = list(condition.models(root))
     artifacts = root / "mlruns" / "artifacts"
     if not artifacts.is_dir() and any(version.folder for model in models for version in model.versions):
-        fix = "bring it back, or headway restore a backup; until then nothing in MLflow is repaired"
+        fix = (
+            "put the folder back, or restore a backup (headway restore FILE); until then nothing in MLflow is repaired"
+        )
         yield Finding("the files of all registered versions are missing", artifacts, fix)
         return
     bundles = _bundles_of_runs(root)

@@ -112,7 +112,7 @@ def _journal(path: Path) -> Iterator[Finding]:
     whole_events = [line for line, event in zip(lines, events, strict=True) if event is not None]
     if len(whole_events) < len(lines):
         what = f"{len(lines) - len(whole_events)} of its {len(lines):,} lines are damaged"
-        yield Finding(what, journal, "cut them out", partial(write_atomically, journal, b"".join(whole_events)))
+        yield Finding(what, journal, "remove them", partial(write_atomically, journal, b"".join(whole_events)))
     cursor = path / "tracking-cursor.json"
     last, delivered_count = (
         max((event.n for event in events if event is not None), default=0),

@@ -19,12 +19,13 @@ class EvaluateConfig(Config):
     """What is measured on the untouched test split."""
 
     slices: tuple[str, ...] = Field(
-        (), description="Columns by whose values the metrics are also given; of a date a part, as in `when: hour`."
+        (),
+        description="Columns; the metrics are also measured for each of their values. Of a date, name a part: `when: hour`.",
     )
     resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples behind each interval.")
     baselines: tuple[Baseline, ...] = Field(
         ("trivial", "linear", "boosting"),
-        description="Cheap models that the network must beat to earn its keep; of documents unigram and ngram, which count tokens; "
+        description="Cheap models that the model is compared with; of documents unigram and ngram, which count tokens; "
         "of data.series naive, the newest known target, and seasonal_naive, that of a season ago.",
     )
     importance: int = Field(
@@ -37,7 +38,8 @@ class EvaluateConfig(Config):
     boosting_seconds: float = Field(
         120,
         gt=0,
-        description="How long the baseline boosting may take, by its first trees: it grows fewer rounds, or is left out, and says so.",
+        description="Seconds that the baseline boosting may take, estimated from its first trees; where it would take more, it has fewer "
+        "rounds or is left out, and the run says so.",
     )
     background: int = Field(
         100,

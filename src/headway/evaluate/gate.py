@@ -219,8 +219,8 @@ def why_of(low: float, high: float, margin: Margin, other: str) -> str:
     if high < -margin.value:
         return f"worse than {other} by more than the margin, {margin.text}"
     if high < 0:
-        return f"worse than {other}; whether by more than the margin, {margin.text}, is open"
-    return f"whether it is worse than {other} by more than the margin, {margin.text}, is open"
+        return f"worse than {other}; it is not clear whether by more than the margin, {margin.text}"
+    return f"it is not clear whether it is worse than {other} by more than the margin, {margin.text}"
 
 
 def stays(metric: str, version: str | None, problem: str | None) -> Decision:

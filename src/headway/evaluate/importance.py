@@ -109,7 +109,7 @@ def _sentence(title: str, measured: Sequence[ColumnImportance], rows: int, of_ro
     text = f"what drives it: {names} ({title} worse by {losses} when {'it is' if len(driving) == 1 else 'each is'} shuffled{some})"
     if rest:
         more = f" and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
-        text += f"; nothing measurable from {', '.join(rest[:NAMED])}{more}"
+        text += f"; no measurable effect of {', '.join(rest[:NAMED])}{more}"
     return text
 
 

@@ -44,11 +44,13 @@ class Standing(Record):
     def advice(self, model: str) -> str:
         """What to do where the baseline is better than a first model."""
         if self.baseline == model:
-            instead = f"train {model} longer or otherwise, or promote it all the same with gate.first: beat_trivial"
+            instead = f"train {model} longer or with other settings, or promote it anyway with gate.first: beat_trivial"
         elif self.baseline in model_configs():
-            instead = f"take it with --set model={self.baseline}, or promote {model} all the same with gate.first: beat_trivial"
+            instead = (
+                f"use it with --set model={self.baseline}, or promote {model} anyway with gate.first: beat_trivial"
+            )
         else:
-            instead = f"train longer, or promote {model} all the same with gate.first: beat_trivial"
+            instead = f"train longer, or promote {model} anyway with gate.first: beat_trivial"
         return f"{self.rival} is better ({self.numbers}); {instead}"
 
 

@@ -49,10 +49,10 @@ class Boosting(ModelConfig):
     title: ClassVar[str] = "LightGBM"
 
     name: Literal["boosting"] = "boosting"
-    trees: int = Field(2000, ge=1, le=100_000, description="Trees at most; early stopping takes fewer.")
+    trees: int = Field(2000, ge=1, le=100_000, description="The most trees; early stopping ends with fewer.")
     learning_rate: float = Field(0.04, gt=0, le=1, description="Weight of each new tree.")
-    leaves: int = Field(31, ge=2, le=131_072, description="Leaves of a tree at most.")
-    min_leaf: int = Field(20, ge=1, description="Rows in a leaf at least.")
+    leaves: int = Field(31, ge=2, le=131_072, description="The most leaves of a tree.")
+    min_leaf: int = Field(20, ge=1, description="The fewest rows in a leaf.")
     columns: float = Field(0.8, gt=0, le=1, description="Share of the columns that each tree may use.")
     rows: float = Field(0.9, gt=0, le=1, description="Share of the rows that each tree sees.")
     l2: float = Field(1.0, ge=0, description="L2 penalty on leaf values.")

@@ -50,10 +50,10 @@ class Ensemble(ModelConfig):
         description="Parts of the rows, each held aside once while trees grow on the others; 1: trees grow on the training rows, and "
         "then as many on all. auto: 5 where rows are independent and a part takes seconds, otherwise 1. Where few rows differ: 1.",
     )
-    trees: int = Field(5000, ge=1, le=100_000, description="Trees of a part at most; early stopping takes fewer.")
+    trees: int = Field(5000, ge=1, le=100_000, description="The most trees of a part; early stopping ends with fewer.")
     learning_rate: float = Field(0.1, gt=0, le=1, description="Weight of each new tree.")
-    leaves: int = Field(31, ge=2, le=131_072, description="Leaves of a tree at most.")
-    min_leaf: int = Field(20, ge=1, description="Rows in a leaf at least.")
+    leaves: int = Field(31, ge=2, le=131_072, description="The most leaves of a tree.")
+    min_leaf: int = Field(20, ge=1, description="The fewest rows in a leaf.")
     l2: float = Field(1.0, gt=0, description="L2 penalty of leaf values, and of the linear model.")
     text: Literal["ngrams", "words"] = Field(
         "ngrams",

@@ -100,7 +100,7 @@ class Linear(ModelConfig):
     name: Literal["linear"] = "linear"
     l2: float = Field(1.0, gt=0, description="Strength of the L2 penalty: scikit-learn's 1 / C, or alpha.")
     rows: int = Field(
-        200_000, ge=100, description="Training rows at most, drawn at random: a linear model needs far fewer."
+        200_000, ge=100, description="The most training rows, drawn at random; a linear model rarely needs more."
     )
 
     text: Literal["ngrams", "words"] = Field(

@@ -118,7 +118,7 @@ def importance_table(evaluation: Evaluation) -> Table | None:
         return None
     rows = tuple(
         (
-            Cell(one.column, "" if one.is_measurable else "nothing measurable"),
+            Cell(one.column, "" if one.is_measurable else "no measurable effect"),
             Cell(number(one.value)),
             Cell(interval(one)),
         )

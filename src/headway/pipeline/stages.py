@@ -76,7 +76,7 @@ def _prepare_rows(run: RunDirectory, project: Project, root: Path, report: Repor
     table, takes = rows_of(run, project, root), project.model.takes
     store, reused = store_of(table, project, root, takes, report.warn)
     for name in store.preparation.lacking(table.kinds, takes):
-        report.warn(f"{name} has no text in any training row, so the model does not see it")
+        report.warn(f"{name} has no text in any training row, so the model does not use it")
     target = target_of(store, project.train.objective)  # what cannot be learnt is refused here, before any training
     for split in SPLITS:
         weights_of(store, project.train, split)

@@ -82,7 +82,7 @@ def importance_rows(evaluation: Evaluation) -> list[dict[str, str]]:
             "column": one.column,
             f"{importance.metric.replace('_', ' ')} worse by": number(one.value),
             "95 % interval": _ends(one),
-            "": "" if one.is_measurable else "nothing measurable",
+            "": "" if one.is_measurable else "no measurable effect",
         }
         for one in importance.columns
     ]

@@ -167,7 +167,7 @@ class Terminal:
         self.console.print(row, soft_wrap=True)
 
     def _table(self, rows: Sequence[Mapping[str, str]], numbers: bool = False) -> None:
-        """A table of whole words, or where that is too wide, row by row. ``numbers``: all columns but the first are numbers."""
+        """A table with whole words, or where that is too wide, row by row. ``numbers``: all columns but the first are numbers."""
         rows = [{visible(name): visible(value) for name, value in row.items()} for row in rows]
         widths = column_widths(rows, self._width)
         if widths is None:
@@ -274,5 +274,5 @@ def _columns(rows: Sequence[Mapping[str, str]], widths: Mapping[str, int], numbe
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(Text(value) for value in row.values()))
+        table.add_row(*(Text("\n".join(wrapped(value, widths[name]))) for name, value in row.items()))
     return table

@@ -109,8 +109,8 @@ def settle(root: Path) -> list[str]:
     working = lifetime.others(root)
     if working:  # it reaches this folder by another path: a bind mount, or in a container
         raise ConfigError(
-            f"a folder must have one path while its runs are at work, but {working[0]} works in {root} as {has_moved[0].former}; "
-            "go on there, or wait for its end"
+            f"a folder must keep its path while a run works in it, but {working[0]} works in {root} by its path {has_moved[0].former}; "
+            "use that path, or wait until the run has ended"
         )
     lines = [_line(one) for one in {one.former: one for one in reversed(has_moved)}.values()]
     # MLflow's database comes last, as it has the former path: after a kill before that, all is done again.

@@ -15,9 +15,14 @@ class ServeConfig(Config):
     )
     rows: int = Field(100_000, ge=1, le=10_000_000, description="The most rows of a request.")
     seconds: float = Field(
-        30.0, gt=0, le=3600, description="Time for a request to arrive, and for an idle connection to begin one."
+        30.0,
+        gt=0,
+        le=3600,
+        description="Seconds in which a request must arrive, and in which an idle connection must begin one.",
     )
-    connections: int = Field(256, ge=1, le=10_000, description="Connections at once; one more is answered 503.")
+    connections: int = Field(
+        256, ge=1, le=10_000, description="Connections at the same time; a further one is answered with status 503."
+    )
 
     @property
     def body_bytes(self) -> int:

@@ -25,7 +25,7 @@ def tell(
     """
     if record.kind == "rollback":
         again = any(one.after == record.version and one.number < record.number for one in history)
-        verb = "restored" if again else "put in charge"
+        verb = "restored" if again else "made champion"
         reason = f"{verb} in place of version {record.before}: {record.why}"
         _tell(client, name, record.version, verb, reason, history, "yes")
         if predecessor is not None:

@@ -58,7 +58,7 @@ def _advice(cost: Mapping[str, float], recipe: Recipe, device: str, precision: s
         return f"reading is the bottleneck: try {setting}", setting
     if cost["time/other"] > NOTICEABLE:
         setting = f"train.checkpoint_seconds={recipe.checkpoint_seconds * 4:g}"
-        return f"writing checkpoints and the journal costs much: try {setting}", setting
+        return f"writing checkpoints and the journal takes much of the time: try {setting}", setting
     if device == "cuda":
         return _gpu(cost, recipe, precision, bf16)
     if bf16 and precision == "fp32":

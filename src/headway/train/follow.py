@@ -182,7 +182,7 @@ class Follower:
         if error is None:
             self._journal.write("checkpoint", step=step)
         else:
-            self._journal.write("warning", text=f"no checkpoint at step {step}: {error.strerror}; going on")
+            self._journal.write("warning", text=f"no checkpoint at step {step}: {error.strerror}; training continues")
         self._journal.flush()
 
     def _lower_rate(self, error: NonFinite) -> None:

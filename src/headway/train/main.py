@@ -129,7 +129,7 @@ def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, start: floa
     try:
         _follow_many(training, journal)
     except Misrecorded as error:  # there are no checkpoints: all networks begin anew
-        text = f"a recorded step was wrong ({error.difference}): training begins anew without recording (train.record)"
+        text = f"a recorded step was wrong ({error.difference}): training starts again without recording (train.record)"
         journal.write("warning", text=text)
         unrecorded = recipe.model_copy(update={"record": False})
         training = ManyTraining(workload, unrecorded, variants, device)

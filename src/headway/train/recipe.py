@@ -20,7 +20,7 @@ Schedule = Literal["constant", "linear", "cosine", "one_cycle"]
 class Recipe(Config):
     """How a network is trained. Boosting uses only seed, patience and what is minimised."""
 
-    epochs: int = Field(100, ge=1, le=100_000, description="Passes over the training rows at most.")
+    epochs: int = Field(100, ge=1, le=100_000, description="The most passes over the training rows.")
     batch_size: Annotated[int, Field(ge=1, le=10_000_000)] | Literal["auto"] = Field(
         256, description="Rows in one optimizer step; auto takes the smallest that fills the hardware."
     )
@@ -68,7 +68,7 @@ class Recipe(Config):
         0.5, ge=0.01, le=0.99, description="Which quantile the loss quantile predicts, in steps of 0.01."
     )
     huber_delta: float = Field(
-        1.0, gt=0, description="From which error on the loss huber is linear, in standard deviations of the target."
+        1.0, gt=0, description="The error from which the loss huber is linear, in standard deviations of the target."
     )
     tweedie_power: float = Field(
         1.5,
@@ -84,8 +84,8 @@ class Recipe(Config):
     )
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
         "none",
-        description="How much the rows of each class count in training: balanced has the classes count alike; or numbers by class, 1 "
-        "for those not named. Probabilities are then those of such a population.",
+        description="How much the rows of each class count in training: balanced: all classes count the same; or a number "
+        "for each class, 1 for those not named. Probabilities are then those of such a population.",
     )
     target_scale: Scale = Field(
         "linear",

@@ -20,5 +20,8 @@ class WatchConfig(Config):
     nulls: float = Field(0.05, ge=0, le=1, description="How far a column's share of missing values may move.")
     unseen: float = Field(0.02, ge=0, le=1, description="Largest share of categories that training never saw.")
     false_alarms: float = Field(
-        0.01, gt=0, lt=0.5, description="Share of watches of unchanged rows that may raise an alarm, at most."
+        0.01,
+        gt=0,
+        lt=0.5,
+        description="The largest share of watches that may report drift although nothing has changed.",
     )
