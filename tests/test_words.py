@@ -28,6 +28,7 @@ OWN_CLOCK = {
     "src/headway/tracking/decisions.py": "ISO 8601 with Z, for programs",
     "src/headway/server/news.py": "a question to Prefect",
     "src/headway/server/schedule.py": "a check of cron",
+    "src/headway/tracking/packaging.py": "dates of data, in an example of rows",
 }
 DATES_OF_DATA = ("src/headway/data/", "src/headway/columns/", "src/headway/draft/")
 
