@@ -23,7 +23,7 @@ VERBS = {"retrain": "retrain", "rollback": "roll back", "effect": "study", "scor
 """What each flow does, in the names of its deployments."""
 _TEXTS = {
     "retrain": "Start here: Run, then Quick run, retrains {name} with its own settings.",
-    "rollback": "Put the previous champion of {name}, or another version, in charge.",
+    "rollback": "Make the previous champion of {name}, or another version, the champion.",
     "effect": "What each efficiency technique gains on {name}, at equal quality.",
     "score": "Predict rows with the champion of {name}, to Parquet.",
     "watch": "Whether the newest rows of {name} still are as in its champion's training.",

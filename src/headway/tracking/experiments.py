@@ -45,8 +45,8 @@ _RETRAININGS = _Kind(
     "Retrainings",
     ("tags.`decision`", "tags.`champion`", "METRIC", "tags.`rows`", "duration"),
     "tags.kind = 'retrain'",  # experiments of earlier versions hold studies and watches, too
-    "One run is one retraining of `{name}`. `decision` says whether the gate promoted the model, `champion` whether its version is in "
-    "charge. The first metric, the one without a prefix, decides. `headway run {name}` starts a retraining, and so does *retrain {name}* "
+    "One run is one retraining of `{name}`. `decision` says whether the gate promoted the model, `champion` whether its version is the "
+    "champion. The first metric, the one without a prefix, decides. `headway run {name}` starts a retraining, and so does *retrain {name}* "
     "in Prefect. Studies and watches have experiments of their own.",
 )
 _STUDIES = _Kind(
