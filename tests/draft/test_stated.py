@@ -11,6 +11,7 @@ import pytest
 from headway.draft.drafting import draft
 from headway.draft.layout import Choices
 from headway.errors import HeadwayError
+from headway.evaluate.metrics import primary
 from headway.pipeline.validation import refuse
 from headway.project import Project, load_project
 
@@ -54,9 +55,14 @@ def expectations_of(project: Project) -> dict[str | None, list[str]]:
     return names
 
 
+def deciding(project: Project) -> str:
+    """The metric that decides on a number."""
+    return primary(project.task, 1, project.gate_of(1).metric)
+
+
 def test_a_stated_task_has_its_split_its_expectations_and_its_metric(table: Path) -> None:
     numbers = drafted(table, "grade", "task=regression", "data.series=null")
-    assert (numbers.split.by, numbers.gate.metric, numbers.gate.margin) == ("random", "rmse", "1%")
+    assert (numbers.split.by, deciding(numbers), numbers.gate.margin) == ("random", "rmse", "1%")
     assert "in_set" not in expectations_of(numbers)["grade"]
     classes = drafted(table, "grade", "task=classification")
     assert (classes.split.by, classes.gate.metric) == ("stratified", "log_loss")
@@ -65,7 +71,11 @@ def test_a_stated_task_has_its_split_its_expectations_and_its_metric(table: Path
 
 def test_a_stated_loss_decides_on_the_metric_and_a_stated_metric_on_the_margin(table: Path) -> None:
     settings = ("task=regression", "data.series=null", "train.loss=mae")
-    assert drafted(table, "grade", *settings).gate.metric == "mae"
+    assert deciding(drafted(table, "grade", *settings)) == "mae"
+    draft("t.csv", "grade", "plain", table, Choices(settings=settings[:2]))
+    assert deciding(load_project("plain", table, ["train.loss=quantile", "train.quantile=0.9"])) == "pinball_90"
+    numbers = drafted(table, "grade", *settings, "gate.metric=rmse")
+    assert numbers.gate.metric == deciding(numbers) == "rmse"
     gate = drafted(table, "ok", "gate.metric=log_loss").gate
     assert (gate.metric, gate.margin) == ("log_loss", "1%")
 

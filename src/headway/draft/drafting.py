@@ -166,6 +166,8 @@ def _decide(plan: Plan, frame: pd.DataFrame, writings: Mapping[str, Writing], st
     else:
         frame = frame.assign(**{plan.target: numbers(values)})
     plan.metric = stated.metric_of(plan)
+    if not task.has_classes and stated.metric is None:
+        plan.metric_of_loss = plan.metric
     _place_all(plan, frame, writings, stated)
     stated.divide(plan)
     if stated.may_be_series:

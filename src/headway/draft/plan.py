@@ -38,6 +38,7 @@ class Plan:
 
     ``questions``: features that may be known only after the target, and the sign of it; ``leaks``: those that would stop a run.
     ``split``: its section as people set it; ``part``: the column that says which rows are the test; ``test_files``: the files that are.
+    ``metric_of_loss``: of a number, what decides where no metric is stated.
     ``others``: readable columns that are no features. ``parts``: columns that are part of a moment, each with its name.
     """
 
@@ -47,6 +48,7 @@ class Plan:
     task: TaskName
     positive: str | None = None
     metric: str = ""
+    metric_of_loss: str | None = None
     weight: str | None = None
     features: dict[str, Kind] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)

@@ -218,7 +218,10 @@ def _gate(plan: Plan) -> list[str]:
     why = f"  # {plan.positive} is rare: see its precision, which {usual} hides" if rare else ""
     margin = default_margin(METRICS[metric].is_error)
     of = "of the champion's own" if isinstance(margin, str) else "in the metric's unit"
-    return [f"  metric: {metric}{why}", f"  margin: {margin}  # {of}"]
+    stated = f"  metric: {metric}{why}"
+    if metric == plan.metric_of_loss:
+        stated = f"  # metric: {metric}  # that of the loss decides; another train.loss has another metric, unless one stands here"
+    return [stated, f"  margin: {margin}  # {of}"]
 
 
 def _comment(text: str) -> str:
