@@ -98,7 +98,7 @@ class Project(Config):
             )
         deciding = [metric.name for metric in task.measured if metric.decides]
         if (metric := self.gate.metric) not in (None, *deciding):
-            fix = suggest(str(metric), deciding) or "; leave it out"
+            fix = near if (near := suggest(str(metric), deciding)).startswith("; did") else "; leave it out"
             raise ValueError(f"gate.metric must be {_any_of(deciding)} for {self.task}, but is {metric}{fix}")
         if self.split.by == "stratified" and not task.stratified:
             return self.model_copy(update={"split": self.split.model_copy(update={"by": "random"})})

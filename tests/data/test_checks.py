@@ -165,9 +165,10 @@ def test_a_sum_is_found_that_is_rounded_or_lacks_a_fee_and_a_sum_with_noise_is_n
 
 
 def test_a_column_that_separates_one_class_of_three_is_no_leak_and_one_that_separates_all_is() -> None:
-    species = pd.Series(RNG.choice(["a", "b", "c"], 600))
+    chance = np.random.default_rng(2)  # of its own: of 600 rows, others put some of two species in one bin
+    species = pd.Series(chance.choice(["a", "b", "c"], 600))
     centre = species.map({"a": 1.4, "b": 4.3, "c": 4.9})
-    petal, copy = centre + RNG.normal(0, 0.4, 600), centre + RNG.normal(0, 0.01, 600)
+    petal, copy = centre + chance.normal(0, 0.4, 600), centre + chance.normal(0, 0.01, 600)
     assert Alone(species, "classification").power(petal, "numeric")[0] < 0.95
     assert Alone(species, "classification").power(copy, "numeric")[0] > 0.995
 
@@ -300,3 +301,9 @@ def test_overlap_is_counted_by_pieces_as_in_one(tmp_path: Path, monkeypatch: pyt
     assert "100.00%" in whole[0].text
     monkeypatch.setattr("headway.data.checks.ROWS", 70)
     assert check_overlap(table, parts, ValidationConfig()) == whole
+
+
+def test_classes_of_too_few_rows_are_told_in_one_line(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": np.arange(300) % 7 / 4, "y": ["odd", "rare", *["no", "yes"] * 149]})
+    (finding,) = _columns(tmp_path, frame, {"a": "numeric"})
+    assert "but odd, rare have under 3" in finding.text

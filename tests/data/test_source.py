@@ -233,6 +233,9 @@ def test_a_column_that_is_not_there_is_a_mistake_in_the_project(tmp_path: Path) 
         opened(path, tmp_path, features={"cc": "categorical"})
     with pytest.raises(ConfigError, match=r"data.target must name a column of x.csv, but yy is none"):
         opened(path, tmp_path, target="yy")
+    for name, setting in {"w": "data.weight", "k": "data.keys"}.items():
+        with pytest.raises(ConfigError, match=rf"^{setting} must name a column of x.csv, but {name} is none"):
+            opened(path, tmp_path, extra=(name,), weight="w", keys=("k",))
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,17 @@ def test_what_is_learnt_comes_back_in_the_targets_own_unit(name: str, scale: Any
     [
         (Objective("poisson"), [-1, -2, -3, 4.0], "poisson needs a target of at least 0, but 3 rows are negative"),
         (Objective("tweedie"), [-1, 4.0], "tweedie needs a target of at least 0, but 1 row is negative"),
-        (Objective("gamma"), [0, 0, 4.0], "gamma needs a target above 0, but 2 rows are at most 0"),
-        (Objective(scale="log"), [0, 4.0], "train.target_scale log needs a target above 0, but 1 row is at most 0"),
+        (
+            Objective("gamma"),
+            [0, 0, 4.0],
+            "gamma needs a target above 0, but 2 rows are at most 0; train.loss tweedie takes 0",
+        ),
+        (Objective("gamma"), [-1, 0, 4.0], "gamma needs a target above 0, but 2 rows are at most 0"),
+        (
+            Objective(scale="log"),
+            [0, 4.0],
+            "train.target_scale log needs a target above 0, but 1 row is at most 0; train.target_scale log1p takes 0",
+        ),
         (
             Objective(scale="log1p"),
             [-1, 4.0],

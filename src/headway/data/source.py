@@ -263,6 +263,9 @@ class Table:
         composed = self._composition.columns
         roles = {one: f"data.written.{column}.columns" for column, parts in composed.items() for one in parts}
         roles |= {column: column for column in self.columns}
+        groups = () if self._config.series is None else self._config.series.groups
+        settings = {"data.keys": self._config.keys, "data.series.groups": groups, "data.weight": (self._config.weight,)}
+        roles |= {column: name for name, some in settings.items() for column in some if column in roles}
         roles |= {column: f"data.features.{column}" for column in self.kinds}
         roles |= dict.fromkeys(self.targets, "data.target")
         return checked_schema(self.files, self._schema_of, roles)

@@ -39,6 +39,9 @@ from headway.serve.stream import (
     scored_rows,
 )
 
+MOST_DIGITS = 12
+"""Characters of a number that people or their programs write; computed ones have more."""
+
 MOST_SHOWN = 10
 """Rows that are shown where no folder is given."""
 
@@ -210,6 +213,15 @@ def _value(part: Part, row: int, column: int) -> str | None:
     return None if value is None else str(value)
 
 
+def _shown_value(part: Part, row: int, column: int) -> str | None:
+    """The same; of a computed number, such as a mean of earlier ones, six digits."""
+    text, name = _value(part, row, column), part.reasons.columns[column]
+    is_computed = (
+        text is not None and pa.types.is_floating(part.rows.schema.field(name).type) and len(text) > MOST_DIGITS
+    )
+    return f"{float(text):.6g}" if is_computed and text is not None else text
+
+
 def _shown_rows(part: Part, top: int) -> list[ExplainedRow]:
     largest, reasons = part.largest(top), part.reasons
     others = part.others(largest)
@@ -220,7 +232,7 @@ def _shown_rows(part: Part, top: int) -> list[ExplainedRow]:
             explains=str(reasons.what[row]),
             base=float(reasons.base[row]),
             reasons=tuple(
-                Reason(reasons.columns[c], _value(part, row, c), float(reasons.contributions[row, c]))
+                Reason(reasons.columns[c], _shown_value(part, row, c), float(reasons.contributions[row, c]))
                 for c in largest[row]
             ),
             others=float(others[row]),

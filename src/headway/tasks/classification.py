@@ -67,7 +67,10 @@ class Classification(TargetTask):
         rare = tuple(value for value, count in classes.items() if count < 3)
         if rare:
             listing = ", ".join(rare[:5]) + (f" and {len(rare) - 5} more" if len(rare) > 5 else "")
-            text = f"every class of {name} should have rows to train, validate and test on, but {listing} has under 3"
+            verb = "has" if len(rare) == 1 else "have"
+            text = (
+                f"every class of {name} should have rows to train, validate and test on, but {listing} {verb} under 3"
+            )
             return [Problem("warn", text, rare[:5])]
         return []
 

@@ -33,6 +33,9 @@ LEAST: dict[str, tuple[float, bool]] = {
 }
 """The least target that a loss or a scale takes, and whether that value itself is taken."""
 
+WITH_ZEROS = {"gamma": "train.loss tweedie", "log": "train.target_scale log1p"}
+"""What takes 0 in place of one that does not."""
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -81,7 +84,8 @@ class Objective:
                 fact = "negative" if itself else f"at most {least:g}"
                 bound = "of at least" if itself else "above"
                 rows = "1 row is" if count == 1 else f"{count:,} rows are"
-                raise DataError(f"{what} needs a target {bound} {least:g}, but {rows} {fact}")
+                fix = f"; {WITH_ZEROS[name]} takes 0" if name in WITH_ZEROS and values.min() == 0 else ""
+                raise DataError(f"{what} needs a target {bound} {least:g}, but {rows} {fact}{fix}")
 
     def on_scale(self, values: np.ndarray) -> np.ndarray:
         """Values as a model learns them, before they are standardised."""
