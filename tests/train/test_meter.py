@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from headway.data.batches import Batches, ResidentBatches, inputs_of
 from headway.data.inputs import Inputs
 from headway.data.windows import TokenBatches
-from headway.files.atomic import read_json
+from headway.files.atomic import read_json, write_json
 from headway.machine.gpus import peak_of
 from headway.models import ModelConfig
 from headway.models.gpt import GPT
@@ -178,6 +178,26 @@ def test_a_run_says_what_it_computed_a_second(make_run: MakeRun) -> None:
     assert run.result is not None
     assert figures["compute/tflops"] * 1e12 == pytest.approx(a_row * run.result.rows_per_second)
     assert "compute/mfu" not in figures  # of a CPU no peak is known
+
+
+@pytest.mark.parametrize(("train", "at_once"), [({}, True), ({"clip": 1.0}, False)])
+def test_many_seeds_say_what_they_computed_a_second_together(
+    make_run: MakeRun, train: dict[str, object], at_once: bool
+) -> None:
+    settings: dict[str, Any] = {"epochs": 2, "patience": 2, "batch_size": 32, "precision": "fp32", **train}
+    alone, run = (make_run(train=settings) for _ in range(2))
+    variants = [{"seed": seed, "learning_rate": 0.01, "weight_decay": 0.0} for seed in range(3)]
+    write_json(run.path / "run.json", {**run.plan, "variants": variants})
+    assert main(str(alone.path)) == main(str(run.path)) == 0
+    assert run.result is not None
+    assert alone.result is not None
+    a_row = read_json(alone.path / "tuned.json")["flops_a_step"] / 32
+    assert run.result.cost["compute/tflops"] * 1e12 == pytest.approx(a_row * run.result.rows_per_second)
+    assert run.result.steps == (1 if at_once else len(variants)) * alone.result.steps
+    rows = run.result.rows_per_second * run.result.cost["time/seconds"]
+    assert rows == pytest.approx(len(variants) * alone.result.rows_per_second * alone.result.cost["time/seconds"])
+    (figures,) = (event.metrics for event in run.events() if "compute/tflops" in event.metrics)
+    assert figures == run.result.cost
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,10 @@ def train_many(
         stages.validate(run, root, report)
         stages.prepare(run, root, report)
         with runs.timed(run, "train"):
-            launch(run, lambda events: _show(events, report))
+            trained = launch(run, lambda events: _show(events, report))
+        if trained.rows_per_second:
+            networks = f"{len(variants)} networks in {trained.precision} on {trained.device}"
+            report.line(f"{networks}, {stages.rate_of(trained)}")
         result = _measure(exam_of(run, project, root), variants)
         result.write(run.path / "seeds.json")
         journal = run.journal()

@@ -139,11 +139,15 @@ def train(run: RunDirectory, _root: Path, report: Reporter) -> Result:
 
 def _lines(model: str, result: Result) -> list[str]:
     """A training for people."""
-    rate = f"{result.rows_per_second:,.0f} {result.unit}/s{_arithmetic(result.cost)}"
-    rate += f", at most {result.peak_memory_bytes / 2**20:,.0f} MB of memory"
     fit = result.fit or f"best after epoch {result.best_epoch} of {result.epochs}"
-    line = f"{model} in {result.precision} on {result.device}, {fit}, {rate}"
+    line = f"{model} in {result.precision} on {result.device}, {fit}, {rate_of(result)}"
     return [line, *(text for text in (result.way, result.diagnosis) if text)]
+
+
+def rate_of(result: Result) -> str:
+    """How fast a training was and what memory it took, for people."""
+    rate = f"{result.rows_per_second:,.0f} {result.unit}/s{_arithmetic(result.cost)}"
+    return f"{rate}, at most {result.peak_memory_bytes / 2**20:,.0f} MB of memory"
 
 
 def _arithmetic(cost: Mapping[str, float]) -> str:

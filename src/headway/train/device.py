@@ -32,6 +32,11 @@ def choose_device(setting: str, say: Callable[[str], None] | None = None) -> tor
     return torch.device("cpu")
 
 
+def name_of(device: torch.device) -> str:
+    """The GPU's name, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
 def gpu_problem() -> str | None:
     """Why torch cannot use a GPU, as one clause; empty where there is none, None where it can."""
     with warnings.catch_warnings():

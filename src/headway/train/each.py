@@ -10,6 +10,7 @@ import numpy as np
 from headway.errors import TrainingError
 from headway.train.loop import NonFinite, Training
 from headway.train.many import Fitted, Variant
+from headway.train.meter import Meter
 from headway.train.network import make_training
 from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
@@ -24,9 +25,10 @@ def fit_each(
     recipe: Recipe,
     variants: Sequence[Variant],
     arithmetic: Arithmetic,
+    meter: Meter,
     show: Callable[[int, int, str], None],
 ) -> Iterator[tuple[Fitted, Mapping[str, np.ndarray]]]:
-    """What became of each network, and its predictions by split. Batch size and threads are numbers by now.
+    """What became of each network, and its predictions by split. Batch size and threads are numbers by now. ``meter``: of all together.
 
     ``show`` is given the steps done, the steps of all trainings, and a text. Raises TrainingError where a loss becomes non-finite.
     """
@@ -39,9 +41,9 @@ def fit_each(
             show(k * steps + training.progress.step, len(variants) * steps, text)
 
         try:
-            training = _train(workload, own, arithmetic, show_own)
+            training = _train(workload, own, arithmetic, meter, show_own)
         except Misrecorded:  # there are no checkpoints: it begins anew
-            training = _train(workload, own.model_copy(update={"record": False}), arithmetic, show_own)
+            training = _train(workload, own.model_copy(update={"record": False}), arithmetic, meter, show_own)
         except NonFinite as error:
             raise TrainingError(f"seed {variant.seed}, learning rate {variant.learning_rate:g}: {error}") from None
         progress, network = training.progress, training.step.network_to_keep
@@ -50,9 +52,11 @@ def fit_each(
         yield fitted, workload.predictions(network, arithmetic)
 
 
-def _train(workload: Workload, recipe: Recipe, arithmetic: Arithmetic, show: Callable[[Training], None]) -> Training:
+def _train(
+    workload: Workload, recipe: Recipe, arithmetic: Arithmetic, meter: Meter, show: Callable[[Training], None]
+) -> Training:
     """A training that is done."""
-    training = make_training(workload, recipe, arithmetic)
+    training = make_training(workload, recipe, arithmetic, meter)
     last_show = 0.0
     for what in training.run():
         if what == "epoch":

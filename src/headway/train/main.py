@@ -9,26 +9,24 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.data.store import Store
 from headway.errors import HeadwayError, TrainingError
 from headway.files import locks
-from headway.files.atomic import write_array, write_json
+from headway.files.atomic import write_json
 from headway.files.disk import disk_error
 from headway.machine.processes import die_with_starter
 from headway.models import ModelConfig, parse_model
-from headway.run.directory import Journal, RunDirectory
-from headway.run.result import Network, Result
-from headway.train.change import forecasts, shrunk, store_to_learn
+from headway.run.directory import RunDirectory
+from headway.train.change import shrunk, store_to_learn
 from headway.train.memory import held_by_others, is_out_of_memory, keep_memory
 from headway.train.recipe import Recipe
-from headway.train.threads import WINDOW_STEPS, Threads
 
 if TYPE_CHECKING:
-    from headway.train.many import Fitted, ManyTraining, Variant
     from headway.train.workload import Workload
 
 
@@ -96,99 +94,15 @@ def train(run: RunDirectory) -> None:
         if recipe.keep_memory:
             keep_memory()
         if "variants" in run.plan:
-            _fit_many(run, model, recipe, start)
+            from headway.train.variants import fit_variants
+
+            result = fit_variants(run, recipe, workload_of(run, model))
+            run.finish(replace(result, seconds=round(time.perf_counter() - start, 3)))
             return
         workload = workload_of(run, model)
         fit = fit_network(run, model, recipe, workload)
         fit = fit if model.completes else shrunk(run, store_to_learn(run, recipe), fit)
     fit.finish(run, time.perf_counter() - start)
-
-
-def _fit_many(run: RunDirectory, model: ModelConfig, recipe: Recipe, start: float) -> None:
-    """Train the networks of run.json's variants: at once, or one after the other where they cannot be."""
-    from headway.models.stacked import NotAtOnce
-    from headway.train.device import choose_device
-    from headway.train.many import ManyTraining, Variant
-    from headway.train.recording import Misrecorded
-    from headway.train.table import TableWorkload
-
-    workload = workload_of(run, model)
-    variants = [Variant(**values) for values in run.plan["variants"]]
-    run.predictions("test").parent.mkdir(exist_ok=True)
-    journal = run.journal()
-    device = choose_device(recipe.device, lambda text: journal.write("warning", text=text))
-    if not isinstance(workload, TableWorkload):
-        _fit_each(run, workload, recipe, variants, journal, start)
-        return
-    try:
-        training = ManyTraining(workload, recipe, variants, device)
-    except NotAtOnce as error:
-        journal.write("warning", text=f"the networks are trained one after the other: {error}")
-        _fit_each(run, workload, recipe, variants, journal, start)
-        return
-    try:
-        _follow_many(training, journal)
-    except Misrecorded as error:  # there are no checkpoints: all networks begin anew
-        text = f"a recorded step was wrong ({error.difference}): training starts again without recording (train.record)"
-        journal.write("warning", text=text)
-        unrecorded = recipe.model_copy(update={"record": False})
-        training = ManyTraining(workload, unrecorded, variants, device)
-        _follow_many(training, journal)
-    journal.close()
-    each = zip(training.predictions("validation"), training.predictions("test"), strict=True)
-    for k, (validation, test) in enumerate(each):
-        values = forecasts(workload.store, {"validation": validation, "test": test})
-        write_array(run.predictions(f"test-{k}"), values)
-    _finish_many(run, training.fitted, start)
-
-
-def _fit_each(
-    run: RunDirectory,
-    workload: Workload,
-    recipe: Recipe,
-    variants: Sequence[Variant],
-    journal: Journal,
-    start: float,
-) -> None:
-    from headway.train.device import choose_device
-    from headway.train.each import fit_each
-    from headway.train.network import tuned
-    from headway.train.precision import choose_precision
-
-    arithmetic = choose_precision(recipe.precision, choose_device(recipe.device))
-    recipe, _ = tuned(run, recipe, workload, arithmetic)
-
-    def show(step: int, steps: int, text: str) -> None:
-        journal.write("progress", step=step, steps=steps, text=text)
-        journal.flush()
-
-    fitted: list[Fitted] = []
-    for one, predictions in fit_each(workload, recipe, variants, arithmetic, show):
-        write_array(run.predictions(f"test-{len(fitted)}"), forecasts(workload.store, predictions))
-        fitted.append(one)
-    journal.close()
-    _finish_many(run, fitted, start)
-
-
-def _finish_many(run: RunDirectory, fitted: Sequence[Fitted], start: float) -> None:
-    networks = tuple(Network(f.best_epoch, f.epochs, f.best_loss) for f in fitted)
-    run.finish(Result(networks=networks, seconds=round(time.perf_counter() - start, 3)))
-
-
-def _follow_many(training: ManyTraining, journal: Journal) -> None:
-    import torch
-
-    recipe, count = training.recipe, len(training.fitted)
-    auto = recipe.threads in ("auto", 0)
-    threads = Threads(torch.get_num_threads() if auto else int(recipe.threads), torch.set_num_threads)
-    torch.set_num_threads(threads.most)
-    for epoch in training.run():
-        if auto:
-            threads.look(epoch * WINDOW_STEPS, time.perf_counter())  # an epoch has steps enough for a rate
-        going = sum(not fitted.is_done(recipe.patience) for fitted in training.fitted)
-        text = f"epoch {epoch} of at most {recipe.epochs}, {going} of {count} networks still learning"
-        journal.write("progress", step=epoch, steps=recipe.epochs, text=text)
-        journal.flush()
 
 
 def workload_of(run: RunDirectory, model: ModelConfig) -> Workload:

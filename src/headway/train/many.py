@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from headway.data.batches import Batch, inputs_of, permutation, weight_of
 from headway.errors import ConfigError
 from headway.models.stacked import NotAtOnce, decayed, single, stack
+from headway.train.meter import Meter
 from headway.train.optimizer import Optimizers
 from headway.train.precision import choose_precision
 from headway.train.recipe import Recipe
@@ -155,6 +156,7 @@ class ManyTraining:
         )
         self._tensors = {name: t.to(device) for name, t in workload.tensors("train").items()}
         self.rows = len(self._tensors["target"])
+        self.meter = Meter(device)
 
     def _optimizer_of(self, variants: Sequence[Variant]) -> Optimizers | StackedAdamW:
         """torch's own where all networks share its settings, for it is the faster."""
@@ -172,10 +174,14 @@ class ManyTraining:
         step = 0
         for epoch in range(self.recipe.epochs):
             self.network.train()
+            self.meter.resume()
             for batch in self._epoch(epoch, size):
                 self._optimizer.set_rate(rate(self.recipe, step, self.recipe.epochs * steps))
                 self._step(batch)
                 step += 1
+                self.meter.count += batch["target"].numel()
+                self.meter.steps += 1
+            self.meter.pause()
             self._validate()
             yield epoch + 1
             if all(fitted.is_done(self.recipe.patience) for fitted in self.fitted):

@@ -13,7 +13,7 @@ from headway.run.directory import RunDirectory
 from headway.run.result import Result
 from headway.train.activations import checkpoint_activations
 from headway.train.choice import WAYS, Length, Way, choose_way, free, timed_on_gpu
-from headway.train.device import choose_device
+from headway.train.device import choose_device, name_of
 from headway.train.diagnosis import diagnose
 from headway.train.fit import Fit
 from headway.train.follow import Follower
@@ -72,7 +72,7 @@ def _result(follower: Follower, training: Training, workload: Workload, recipe: 
     return Result(
         precision=str(arithmetic.name),
         precision_reason=arithmetic.reason,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        device=name_of(device),
         epochs=progress.epoch,
         best_epoch=progress.best_epoch,
         steps=progress.step,
@@ -90,8 +90,11 @@ def _result(follower: Follower, training: Training, workload: Workload, recipe: 
     )
 
 
-def make_training(workload: Workload, recipe: Recipe, arithmetic: Arithmetic) -> Training:
-    """Everything that a recipe asks for, ready to run from the first step. Batch size and threads are numbers by now."""
+def make_training(workload: Workload, recipe: Recipe, arithmetic: Arithmetic, meter: Meter | None = None) -> Training:
+    """Everything that a recipe asks for, ready to run from the first step. Batch size and threads are numbers by now.
+
+    ``meter``: one that goes on, of several trainings together.
+    """
     torch.manual_seed(recipe.seed)
     network = workload.build()
     batches = workload.batches(recipe, arithmetic.device)
@@ -105,7 +108,7 @@ def make_training(workload: Workload, recipe: Recipe, arithmetic: Arithmetic) ->
     step = Step(network, optimizers, workload.loss, effective, recipe, batches.batch_size)
     if recipe.precision == "fp8" and effective.name != "fp8":
         step.notices.append(f"this trains in {effective.name} (train.precision): {effective.reason}")
-    return Training(workload, step, recipe, batches, Meter(arithmetic.device))
+    return Training(workload, step, recipe, batches, meter or Meter(arithmetic.device))
 
 
 def identity(run: RunDirectory, model: ModelConfig, recipe: Recipe) -> dict[str, str]:
