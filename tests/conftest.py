@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from headway.machine.cores import spin_briefly
+from tests.support.warm import WarmSubprocess
 
 TESTS = itertools.count()
 TESTS_FOLDER = Path(__file__).parent
@@ -32,7 +34,11 @@ def _shortness(item: pytest.Item) -> int:
     """Marked ones first, then those of rooms that start servers or retrain as a whole, of which one file may take minutes."""
     if item.get_closest_marker("slow") or item.get_closest_marker("browser"):
         return 0
-    return 1 if LONG_ROOMS & set(item.path.relative_to(TESTS_FOLDER).parts) else 2
+    return 1 if _is_long(item) else 2
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return bool(LONG_ROOMS & set(item.path.relative_to(TESTS_FOLDER).parts))
 
 
 def _skip_without_gpu(items: list[pytest.Item]) -> None:
@@ -85,6 +91,20 @@ def copied_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "_make_tables", make_or_copy)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Training, rehearsal and the measuring of new rows are processes that have loaded the libraries already."""
+    if not any(_is_long(item) for item in request.session.items):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        subprocess = WarmSubprocess()
+        for module in ("train.launch", "pipeline.exam", "pipeline.watching"):
+            patch.setattr(importlib.import_module(f"headway.{module}"), "subprocess", subprocess)
+        yield
+        subprocess.close()
 
 
 @pytest.fixture(scope="session")
