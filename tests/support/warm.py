@@ -116,7 +116,8 @@ class WarmSubprocess:
             return subprocess.run(command, stdin=stdin, capture_output=capture_output, text=text, check=check)
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
             code = self.Popen(command, stdin=stdin, stdout=out, stderr=errors).wait()
-            return subprocess.CompletedProcess(command, code, *(file.seek(0) or file.read() for file in (out, errors)))
+            out.seek(0), errors.seek(0)
+            return subprocess.CompletedProcess(command, code, out.read(), errors.read())
 
     def _started(self) -> socket.socket:
         if self._link is None:
