@@ -83,6 +83,14 @@ def test_parts_of_a_moment_are_one_date_and_their_rows_a_series(tmp_path: Path, 
     stages.check("t", tmp_path, [], Silent())
 
 
+def test_a_year_and_a_day_of_it_are_one_date(tmp_path: Path) -> None:
+    days = pd.Series(pd.date_range("2019-11-01", periods=300))
+    project, _ = write(tmp_path, table_of(Year=days.dt.year, DOY=days.dt.day_of_year))
+    assert project.data.series == SeriesConfig(step="1 day", season=7)
+    opened = open_table(project.data, project.task, tmp_path)
+    assert next(opened.chunks()).batch.column("moment").to_pandas().tolist() == days.tolist()
+
+
 def test_an_ambiguous_day_beside_a_time_is_read_as_people_say(tmp_path: Path) -> None:
     days = pd.Series(pd.date_range("2023-12-01 05:00", periods=180, freq="h"))
     table = table_of(day=days.dt.strftime("%d/%m/%Y"), time=days.dt.strftime("%H:%M"))

@@ -39,8 +39,9 @@ def test_several_series_are_asked_about_with_the_line_to_edit(root: Path) -> Non
     assert not [line for line in draft("one.csv", "sold", None, root).decisions if "question: does each" in line]
 
 
-def test_hours_beside_a_column_of_days_are_part_of_the_moment_and_name_no_series(root: Path) -> None:
-    sales(24).rename(columns={"store": "hour"}).to_csv(root / "t.csv", index=False)
+@pytest.mark.parametrize("name", ["hour", "Hour Ending", "hour_of_day", "interval"])
+def test_hours_beside_a_column_of_days_are_part_of_the_moment_and_name_no_series(root: Path, name: str) -> None:
+    sales(24).rename(columns={"store": name}).to_csv(root / "t.csv", index=False)
     draft("t.csv", "sold", None, root)
     assert load_project("t", root).data.series is None
 

@@ -168,6 +168,9 @@ DATES = [
     (["5th March 2024", "23rd May 2024", "1st Sept 2023"], ["2024-03-05", "2024-05-23", "2023-09-01"]),
     (["Sept. 5, 2024", "Dec. 23, 2024"], ["2024-09-05", "2024-12-23"]),
     (["20240305T102030Z", "20231123T000000Z"], ["2024-03-05 10:20:30", "2023-11-23"]),
+    (["2024-W10", "2023-W47", "2020-W53"], ["2024-03-04", "2023-11-20", "2020-12-28"]),
+    (["2024-Q1", "2023-Q4", "2023-Q2"], ["2024-01-01", "2023-10-01", "2023-04-01"]),
+    (["Q1 2024", "Q4 2023"], ["2024-01-01", "2023-10-01"]),
     (["2024年3月5日", "2023年11月23日"], ["2024-03-05", "2023-11-23"]),
     (["Tue, 05 Mar 2024", "Sat, 23 Nov 2024"], ["2024-03-05", "2024-11-23"]),
     (["Tuesday, March 05, 2024", "Saturday, November 23, 2024"], ["2024-03-05", "2024-11-23"]),
@@ -189,6 +192,7 @@ def test_dates_in_several_forms_are_read_each_in_its_own(texts: list[str], momen
 
 
 NO_DATES = {
+    "numbers after a Q": [f"{year}-Q{number}" for year in range(2000, 2012) for number in range(1, 6)],
     "seasons": [f"{year}/{(year + 1) % 100:02}" for year in range(2000, 2012)],
     "seasons with a hyphen": [f"{year}-{(year + 1) % 100:02}" for year in range(2000, 2012)],
     "numbers of files": [f"{number}/{year}" for year in (1200, 1801, 4500, 9321) for number in range(1, 10)],

@@ -134,7 +134,13 @@ def test_metrics_stand_beside_the_champion_and_the_baselines() -> None:
 
 
 def test_numbers_keep_four_digits_where_they_matter() -> None:
-    assert [number(v) for v in (0.91834, 123.456, 123456.7, None)] == ["0.9183", "123.46", "123,457", "undefined"]
+    assert [number(v) for v in (0.91834, 123.456, 123456.7, -1e-6, None)] == [
+        "0.9183",
+        "123.46",
+        "123,457",
+        "0.0000",
+        "undefined",
+    ]
 
 
 def test_a_reader_that_left_ends_what_goes_on_but_not_what_is_past_its_decision() -> None:

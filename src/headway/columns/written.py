@@ -68,8 +68,8 @@ class Written(Config):
     )
     dates: tuple[str, ...] = Field(
         (),
-        description="The formats of its dates, tried in this order: %d/%m/%Y; ISO8601 is 2024-12-31; seconds, milliseconds, microseconds "
-        "or nanoseconds since 1970.",
+        description="The formats of its dates, tried in this order: %d/%m/%Y; %G-W%V is a week, %Y-Q%q a quarter, ISO8601 is 2024-12-31; "
+        "seconds, milliseconds, microseconds or nanoseconds since 1970.",
     )
 
     columns: tuple[str, ...] = Field(
@@ -264,10 +264,23 @@ def read_dates(texts: pa.Array, formats: tuple[str, ...]) -> pa.Array:
 
 
 def _parsed(texts: pd.Series, form: str) -> pd.Series:
-    """The moments of texts in a format; NaT for other texts."""
+    """The moments of texts in a format; NaT for other texts. A week is its Monday, and a quarter (%q) its first day."""
     import pandas as pd
 
+    if "%V" in form and "%u" not in form:
+        texts, form = texts + " 1", f"{form} %u"
+    if "%q" in form:
+        before, _, after = form.partition("%q")
+        texts = texts.where(texts.str.contains(_QUARTER, regex=True))
+        texts, form = texts.str.replace(_QUARTER, _first_month, n=1, regex=True), f"{before}%m{after}"
     return pd.to_datetime(texts, format=form, errors="coerce", utc=True).astype("datetime64[us, UTC]")
+
+
+_QUARTER = re.compile(r"(?<=Q)[1-4](?!\d)")
+
+
+def _first_month(quarter: re.Match[str]) -> str:
+    return str(3 * int(quarter[0]) - 2)
 
 
 def _counted(texts: pd.Series, unit: str) -> pd.Series:

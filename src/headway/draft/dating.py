@@ -34,6 +34,7 @@ _DAYS = (
     *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y"),
     *("%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%b %d, %Y", "%b %d %Y", "%b-%d-%Y", "%d %B %Y", "%d. %B %Y", "%d-%B-%Y"),
     *("%B %d, %Y", "%B %d %Y", "%d %b %y", "%d-%b-%y", "%Y-%m-%d", "%d de %B de %Y"),
+    *("%G-W%V", "%GW%V", "%G-W%V-%u", "%Y-Q%q", "%YQ%q", "%Y Q%q", "Q%q %Y", "Q%q-%Y", "Q%q/%Y"),
     *("%Y年%m月%d日", "%Y년 %m월 %d일", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%SZ"),
 )
 _MONTHS_OF_DIGITS = ("%Y-%m", "%Y/%m", "%m/%Y")
@@ -92,7 +93,7 @@ def _formats() -> dict[str, list[str]]:
     after_weekdays = tuple(weekday + day for weekday, day in product(_WEEKDAYS, _AFTER_WEEKDAYS))
     moments = (day + clock for day, clock in product((*_DAYS, *after_weekdays), (*_CLOCKS, *_ZONED)))
     for form in (*moments, *MONTHS, *_CTIME):
-        formats[_shape(_SOME_DAY.strftime(form))].append(form)
+        formats[_shape(_SOME_DAY.strftime(form.replace("%q", "1")))].append(form)
     return formats
 
 

@@ -24,6 +24,7 @@ _WORDS: Mapping[str, str] = {
     "month": r"month|mon|mnth|mth|mm|monat|mois|mes|mese|maand|mês|miesiąc|måned|månad",
     "day": r"day|day of month|dayofmonth|mday|dom|dd|tag|jour|día|dia|giorno|dag|dzień",
     "hour": r"hour|hr|hh|hour of day|stunde|heure|hora|ora|uur|godzina",
+    "day of year": r"doy|day of year|dayofyear|yday|jday|julian|julian day",
     "time": r"time|clock|uhrzeit|zeit|tijd|czas|hora|heure|ora",
     "minute": r"minute|min|minuto",
     "second": r"second|sec|ss|sekunde|segundo",
@@ -42,6 +43,7 @@ _FORMS: Mapping[str, tuple[str, ...]] = {
     "day": ("%d",),
     "hour": _CLOCKS,
     "time": _CLOCKS,
+    "day of year": ("%j",),
     "minute": ("%M",),
     "second": ("%S",),
 }
@@ -84,7 +86,7 @@ def moments_in(
         of_affix = {part: name for name, part, one in reversed(places) if one == affix}
         for parts in _candidates(frame, names, of_affix, affix, date_format):
             forms = _forms_of(frame, parts, date_format)
-            if forms and (len(parts) != 2 or "year" not in parts or _counts_months(frame, parts, forms, target)):
+            if forms and ({*parts} != {"year", "month"} or _counts_months(frame, parts, forms, target)):
                 present_names = (*frame.columns, *(one.name for one in moments))
                 moments.append(Moment(_name(affix, present_names), tuple(parts.values()), forms))
                 break
@@ -125,17 +127,17 @@ def _candidates(
     """What may be a moment: parts with their columns, the most whole first."""
     hours = takewhile(of_affix.__contains__, ("hour", "minute", "second"))
     clocks = [*accumulate((part,) for part in hours)][::-1] + ([("time",)] if "time" in of_affix else [])
-    if {"year", "month", "day"} <= of_affix.keys():
-        for clock in (*clocks, ()):
-            yield {part: of_affix[part] for part in ("year", "month", "day", *clock)}
-        return
+    for days in (("year", "month", "day"), ("year", "day of year")):
+        if of_affix.keys() >= {*days}:
+            yield from ({part: of_affix[part] for part in (*days, *clock)} for clock in (*clocks, ()))
+            return
     if {"year", "month"} <= of_affix.keys():
         yield {part: of_affix[part] for part in ("year", "month")}
-    days = [of_affix["date"]] if "date" in of_affix else []
-    if clocks and not days and not affix:
-        days = [name for name in names if _form_of_days(texts_of(frame, (name,)), date_format)]
-    for clock in clocks if len(days) == 1 else ():
-        yield {"date": days[0], **{part: of_affix[part] for part in clock}}
+    dates = [of_affix["date"]] if "date" in of_affix else []
+    if clocks and not dates and not affix:
+        dates = [name for name in names if _form_of_days(texts_of(frame, (name,)), date_format)]
+    for clock in clocks if len(dates) == 1 else ():
+        yield {"date": dates[0], **{part: of_affix[part] for part in clock}}
 
 
 def texts_of(frame: pd.DataFrame, names: Sequence[str]) -> pa.Array:

@@ -32,7 +32,11 @@ MOST_GROUPS = 8
 
 _DAY = UNITS["day"]
 
-_OF_THE_CLOCK = re.compile(r"(^|[_\W])(hr|hrs|hour|hours|minute|minutes|slot|interval|period)$", re.IGNORECASE)
+_OF_THE_CLOCK = re.compile(
+    r"(^|[_\W])(hr|hrs|hour|hours|minute|minutes|slot|interval|period)"
+    r"([_\W]?(ending|beginning|starting|of[_\W]?day|no|number))?$",
+    re.IGNORECASE,
+)
 """Names of columns that say a part of the moment, where they hold numbers or clock times: hours beside a column of days."""
 
 _CLOCK_TIME = r"\s*\d{1,2}([:.h]\d{2}){0,2}(\.\d+)?\s*([ap]m?|h)?\s*"

@@ -58,7 +58,7 @@ def number(value: float | None) -> str:
     if value is None:
         return "undefined"
     size = abs(value)
-    return f"{value:.4f}" if size < 10 else f"{value:.2f}" if size < 10_000 else f"{value:,.0f}"
+    return f"{round(value, 4) + 0.0:.4f}" if size < 10 else f"{value:.2f}" if size < 10_000 else f"{value:,.0f}"
 
 
 def size(count: float) -> str:
