@@ -249,8 +249,8 @@ def test_reasons_name_the_columns_of_the_past_and_their_values(root: Path, predi
     truth = predictor.canonical(NEW).to_pandas().iloc[0]
     assert set(reasons) == set(predictor.preparation.seen)
     assert float(reasons["y 7 days before"]) == truth["y 7 days before"]
-    shown = explain("sales", root, Silent(), "why.csv", top=len(predictor.preparation.seen)).rows[0]
-    values = {reason.column: reason.value or "" for reason in shown.reasons}
+    first = explain("sales", root, Silent(), "why.csv", top=len(predictor.preparation.seen)).rows[0]
+    values = {reason.column: reason.value or "" for reason in first.reasons}
     (mean,) = (name for name in values if " mean of 7 " in name)
     assert values[mean] == f"{truth[mean]:.6g}"
     assert values["y 7 days before"] == reasons["y 7 days before"]
