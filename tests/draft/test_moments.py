@@ -25,6 +25,7 @@ from headway.run.report import Silent
 from headway.serve.body import CSV, JSON, PARQUET, read_body
 from headway.serve.config import ServeConfig
 from headway.serve.reading import canonical_rows
+from headway.serve.rows import refuse_unfit
 
 HOURS = pd.Series(pd.date_range("2023-11-20 05:00", periods=300, freq="h"))
 
@@ -191,6 +192,10 @@ def test_rows_to_predict_are_read_as_the_training_was(tmp_path: Path) -> None:
         assert canonical_rows(preparation, rows).to_pydict() == trained.to_pydict()
     with pytest.raises(DataError, match="must have the column hour, but they have year, month, day, x"):
         canonical_rows(preparation, table[["year", "month", "day", "x"]])
+    table.drop(columns="hour").to_csv(tmp_path / "less.csv", index=False)
+    (file,) = find_inputs(project.data, str(tmp_path / "less.csv"), tmp_path)
+    with pytest.raises(DataError, match="less.csv: rows to predict must have the key column hour, but it is missing"):
+        refuse_unfit(file, preparation, ["moment"])
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,9 @@ def refuse_unfit(file: Input, preparation: Preparation, keys: Sequence[str]) -> 
     if twice:
         raise DataError(f"{file.name}: column names must differ, but {', '.join(twice)} occurs more than once")
     for key in keys:
-        if key not in schema.names:
-            raise DataError(f"{file.name}: rows to predict must have the key column {key}, but it is missing")
+        lacking = [one for one in preparation.composition.sources([key]) if one not in schema.names]
+        if key not in schema.names and lacking:
+            raise DataError(f"{file.name}: rows to predict must have the key column {lacking[0]}, but it is missing")
     try:
         canonical_rows(preparation, empty(schema))
     except DataError as error:
