@@ -1,6 +1,7 @@
 """Serve one deployment for each YAML in conf/: `python -m flows.serve`, started by `headway up`.
 
-.prefect/serving.json holds the served projects, each YAML that was left out with the reason, and the address of "Start here".
+.prefect/serving.json holds the served projects, each YAML that was left out with the reason, and the addresses of
+"Start here" and of each project's list of runs in MLflow.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from prefect.states import Crashed
 from flows.automations import settle
 from flows.deployment import SLUG, name_of
 from flows.deployments import deployments
-from flows.welcome import start_here
+from flows.welcome import start_here, views_of
 from flows.zombies import keep_closing
 from headway.config import find_root
 from headway.files.atomic import write_json
@@ -74,8 +75,9 @@ def main() -> None:
     retrainings = {project: ids[name_of("retrain", project)] for project in by_project}
     with get_client(sync_client=True) as client:
         settle(client, retrainings)
-        start = start_here(client, root, retrainings, os.environ.get(MLFLOW_PAGE, ""))
-    state = {"names": list(by_project), "problems": problems, "start": start}
+        views = views_of(root, retrainings, os.environ.get(MLFLOW_PAGE, ""))
+        start = start_here(client, retrainings, views)
+    state = {"names": list(by_project), "problems": problems, "start": start, "lists": views}
     write_json(root / ".prefect" / "serving.json", state)
     keep_closing(root)
     with contextlib.suppress(KeyboardInterrupt, TerminationSignal):

@@ -9,6 +9,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+from prefect.client.schemas.objects import ArtifactCollection
 from prefect.settings import PREFECT_UI_URL
 
 from headway.errors import HeadwayError
@@ -20,21 +21,21 @@ from headway.tracking.experiments import experiments_for, list_page
 KEY = "start-here"
 
 
-def start_here(client: SyncPrefectClient, root: Path, retrainings: Mapping[str, UUID], mlflow: str) -> str | None:
-    """Write the page, where it is not there already. ``retrainings``: the deployment that retrains each project; ``mlflow``: the
-    address of MLflow's server.
+def start_here(client: SyncPrefectClient, retrainings: Mapping[str, UUID], views: Mapping[str, str]) -> str | None:
+    """Write the page, where it is not there already. ``retrainings``: the deployment that retrains each project; ``views``: its list of
+    runs in MLflow.
 
     Returns its address; None where Prefect has no page.
     """
     pages = PREFECT_UI_URL.value()
     if not pages:
         return None
-    text = page(pages, retrainings, _views(root, retrainings, mlflow))
-    if _present(client) != text:
-        client.create_artifact(
-            ArtifactCreate(key=KEY, type="markdown", description="Start here", data=text)  # pyrefly: ignore
-        )
-    return f"{pages}/artifacts/key/{KEY}"
+    text = page(pages, retrainings, views)
+    present = _present(client)
+    if present is not None and present.data == text:
+        return f"{pages}/artifacts/artifact/{present.latest_id}"
+    content = ArtifactCreate(key=KEY, type="markdown", description="Start here", data=text)  # pyrefly: ignore
+    return f"{pages}/artifacts/artifact/{client.create_artifact(content).id}"
 
 
 def page(pages: str, retrainings: Mapping[str, UUID], views: Mapping[str, str]) -> str:
@@ -60,8 +61,11 @@ def page(pages: str, retrainings: Mapping[str, UUID], views: Mapping[str, str]) 
     return "\n\n".join(parts)
 
 
-def _views(root: Path, projects: Collection[str], mlflow: str) -> Mapping[str, str]:
-    """The list of runs of each project in MLflow; none where its store does not answer: the page is better without these links."""
+def views_of(root: Path, projects: Collection[str], mlflow: str) -> Mapping[str, str]:
+    """The list of runs of each project in MLflow, whose server has the address ``mlflow``.
+
+    None where its store does not answer: the page is better without these links.
+    """
     if not mlflow:
         return {}
     try:
@@ -72,8 +76,8 @@ def _views(root: Path, projects: Collection[str], mlflow: str) -> Mapping[str, s
     return {name: list_page(server, experiment) for name, experiment in experiments.items()}
 
 
-def _present(client: SyncPrefectClient) -> str | None:
+def _present(client: SyncPrefectClient) -> ArtifactCollection | None:
     """The newest page; None where there is none."""
     with_key = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(any_=[KEY]))
     pages = client.read_latest_artifacts(artifact_filter=with_key)
-    return str(pages[0].data) if pages else None
+    return pages[0] if pages else None

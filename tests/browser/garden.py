@@ -51,6 +51,8 @@ class Up:
     root: Path
     prefect: str
     mlflow: str
+    start: str
+    """The page "Start here"."""
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
         """Prefect's API."""
@@ -97,7 +99,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
             assert child.stdout is not None
             lines = list(iter(child.stdout.readline, "Ctrl-C stops all of it.\n"))[:100]
             assert child.poll() is None, lines
-            yield Up(root, *(f"http://127.0.0.1:{port}" for port in ports))
+            (start,) = [line.split()[1] for line in lines if line.startswith("start ")]
+            yield Up(root, f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", start)
         finally:
             child.terminate()
             child.wait(60)

@@ -44,7 +44,7 @@ def test_from_start_here_to_the_list_of_runs(up: Up, page: Page, lilies: str) ->
     outside: list[str] = []
     page.on("request", lambda request: outside.append(request.url))
     deployment = retraining(up, "flowers")
-    page.goto(f"{up.prefect}/artifacts/key/start-here")
+    page.goto(up.start)
     page.get_by_role("heading", name="Start here").wait_for()
     link = page.locator("tr", has_text="flowers").get_by_role("link", name="in MLflow").get_attribute("href")
     picture(page, "prefect-start-here")

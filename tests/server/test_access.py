@@ -119,6 +119,7 @@ def test_a_browser_is_told_to_ask_for_the_password_and_that_no_other_page_may_sh
     assert answer(Rules(password=SECRET))["www-authenticate"].startswith("Basic")
     page = answer(Rules(password=SECRET), authorization=basic(SECRET))
     assert (page["cross-origin-resource-policy"], page["x-frame-options"]) == ("same-origin", "SAMEORIGIN")
+    assert page["content-security-policy"].startswith("connect-src 'self' ")
 
 
 def test_the_user_who_started_a_server_needs_no_password_for_it_where_none_is_set() -> None:

@@ -40,6 +40,8 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _PRIVATE = {
     b"cross-origin-resource-policy": b"same-origin",  # no foreign page can embed what our servers send
     b"x-frame-options": b"SAMEORIGIN",  # nor show it in a frame
+    # Prefect's newer pages ask amplitude.com for their settings also where PREFECT_SERVER_ANALYTICS_ENABLED is false (3.8).
+    b"content-security-policy": b"connect-src 'self' ws: wss: data: blob:",
 }
 
 Scope = MutableMapping[str, Any]

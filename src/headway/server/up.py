@@ -40,6 +40,8 @@ RESTARTS = 5
 RESTARTS_WITHIN_SECONDS = 600.0
 ZOMBIE_SECONDS = 30.0
 RUNNER = "the runner"
+MOST_LISTS = 3
+"""Projects whose list of runs in MLflow is printed; "Start here" has all."""
 
 
 class CloseDead(Protocol):
@@ -233,20 +235,22 @@ def _facts(root: Path, options: UpOptions) -> dict[str, object]:
 
 def _greeting(root: Path, options: UpOptions, setting: Database | None) -> list[str]:
     servers = options.servers
-    serving_state: Mapping[str, Any] = {"problems": [], "names": [], "start": None}
+    serving_state: Mapping[str, Any] = {"problems": [], "names": [], "start": None, "lists": {}}
     if options.only is None:
         serving_state = {**serving_state, **read_or_empty(_serving_file(root))}
     lines = [f"left out: {text}" for text in serving_state["problems"]]
     names = ", ".join(serving_state["names"])
     names = names or "no project yet: headway init --data FILE --target COLUMN"
     if serving_state["start"]:
-        lines.append(f"start    {serving_state['start']}  a page that says how")
+        lines.append(
+            f"start    {serving_state['start']}  a page that says how, with links to each project's form and runs"
+        )
     if options.only in (None, "prefect"):
         lines.append(f"Prefect  {servers.prefect}  start and schedule retrainings: {names}")
     if options.only in (None, "mlflow"):
-        lines.append(
-            f"MLflow   {servers.mlflow}/#/experiments?workflowType=machine_learning  compare runs, look at models"
-        )
+        lists = list(serving_state["lists"].items())[:MOST_LISTS]
+        lines += [f"MLflow   {address}  compare the runs of {name}" for name, address in lists]
+        lines += [] if lists else [f"MLflow   {servers.mlflow}  compare runs, look at models"]
     if setting is not None:
         lines.append(f"database {setting.address('prefect')} and {setting.database('mlflow')}")
     if auth() is None:
@@ -261,6 +265,7 @@ def _environment(root: Path, options: UpOptions) -> dict[str, str]:
         PREFECT_UI_URL=servers.prefect,
         PREFECT_SERVER_UI_API_URL="/api",  # otherwise the page calls port 4200, whatever port serves it
         PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT="false",
+        PREFECT_SERVER_UI_V2_ENABLED="false",  # links of Prefect lead to the older pages, so the first page is one of these, too
         PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="INFO",  # it goes to a log file here
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         PYTHONUNBUFFERED="1",

@@ -182,7 +182,8 @@ def final_metrics(run: RunDirectory) -> dict[str, float]:
     evaluation = Evaluation.read_if_whole(run.path / "evaluation.json") or Evaluation()
     flat: dict[str, object] = {}
     if evaluation.primary in evaluation.metrics:
-        flat[evaluation.primary] = evaluation.metrics[evaluation.primary].value
+        value = evaluation.metrics[evaluation.primary].value
+        flat[evaluation.primary] = None if value is None else float(f"{value:.5g}")  # the list of runs shows all digits
     flat |= {f"test/{name}": metric.value for name, metric in evaluation.metrics.items()}
     if evaluation.threshold is not None:
         flat |= {"test/threshold": evaluation.threshold.value}

@@ -83,7 +83,7 @@ class DecisionRecord(Record):
     def change(self) -> str:
         """The versions in charge before and after: `1 → 2`."""
         if self.kind == "refusal":
-            return f"{self.before or 'none'} stays, {self.version} refused"
+            return f"{self.before} stays, {self.version} refused" if self.before else f"{self.version} refused"
         return f"{self.before or 'none'} → {self.after or 'none'}"
 
 

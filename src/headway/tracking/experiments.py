@@ -23,8 +23,6 @@ VIEW = "headway"
 """The key of our view in links."""
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 NOTE_TAG = "mlflow.note.content"
-KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
-"""With it, a click on an experiment opens its list of runs. Without it, MLflow's page opens one about traces of language models."""
 LIST = f"{TRAINING}&viewStateShareKey={VIEW}"
 """In a link to a list of runs."""
 
@@ -125,8 +123,6 @@ def describe(client: MlflowClient, experiment: str, project: Mapping[str, Any], 
         texts = (project.get("description", ""), about.text.format(name=project["name"]))
         link = f"[The list with its columns](#{_list(experiment)})"
         client.set_experiment_tag(experiment, NOTE_TAG, "\n\n".join(text for text in (*texts, link) if text))
-    if KIND_TAG not in tags:
-        client.set_experiment_tag(experiment, KIND_TAG, KIND)
     view = _View.of(tags.get(VIEW_TAG))
     if view is not None and (view.is_theirs or (metric is None and about is _RETRAININGS)):
         return
@@ -171,7 +167,7 @@ def _state(kind: _Kind, metric: str | None) -> str:
             "datasetsFilter": [],
             "selectedColumns": [one for one in columns if one != "duration"],
             "columnOrder": columns,
-            "columnWidths": dict.fromkeys(columns, 130),
+            "columnWidths": {one: 110 if one.startswith("tags.") else 90 for one in columns},
         }
     )
 
