@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     ) as child:
         try:
             assert child.stdout is not None
-            lines = list(iter(child.stdout.readline, "Ctrl-C stops all of it.\n"))[:100]
+            lines = list(takewhile(lambda line: line != "Ctrl-C stops all of it.\n", child.stdout))
             assert child.poll() is None, lines
             (start,) = [line.split()[1] for line in lines if line.startswith("start ")]
             yield Up(root, f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", start)
