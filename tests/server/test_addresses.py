@@ -36,7 +36,7 @@ def test_without_servers_the_addresses_are_those_that_headway_up_will_serve(run:
     pages = addresses_of(run, tmp_path)
     assert pages.to_json() == {
         "prefect": f"http://127.0.0.1:4200/runs/flow-run/{FLOW}",
-        "mlflow": "http://127.0.0.1:5000/#/experiments/7/runs/abc",
+        "mlflow": "http://127.0.0.1:5000/#/experiments/7/runs/abc?workflowType=machine_learning",
         "served": False,
     }
     assert pages.lines()[0] == ("pages", "headway up serves this run's pages at:")
@@ -48,7 +48,7 @@ def test_with_servers_up_the_addresses_are_theirs(run: Path, tmp_path: Path, mon
     pages = addresses_of(run, tmp_path)
     assert pages.lines() == [
         ("Prefect", f"http://127.0.0.1:4321/runs/flow-run/{FLOW}"),
-        ("MLflow", "http://127.0.0.1:5678/#/experiments/7/runs/abc"),
+        ("MLflow", "http://127.0.0.1:5678/#/experiments/7/runs/abc?workflowType=machine_learning"),
     ]
 
 
