@@ -140,7 +140,7 @@ def retrain(
     Args:
         project: Which project to retrain: the name of a file in conf/, without .yaml.
         model: Kind of model. None keeps the project's own. Another kind starts from its own defaults.
-        epochs: Passes over the training rows at most, from 1 to 100,000. None keeps the project's own.
+        epochs: The most passes over the training rows, from 1 to 100,000. None keeps the project's own.
         batch_size: Rows in one optimizer step, from 1 to 10,000,000. None keeps the project's own.
         learning_rate: Step size of the optimizer, above 0 and at most 1,000. None keeps the project's own.
         precision: Number format of the arithmetic; auto takes what the hardware really has. None keeps the project's own.

@@ -16,7 +16,7 @@ pytestmark = MARKS
 def test_a_retraining_started_from_the_form_is_found_in_both_pages(up: Up, page: Page) -> None:
     deployment = retraining(up, "flowers")
     page.goto(f"{up.prefect}/deployments/deployment/{deployment}/run")
-    page.get_by_text("The most passes over the training rows.").wait_for()
+    page.get_by_text("The most passes over the training rows").wait_for()
     epochs = page.locator("input[type=number]").first
     assert epochs.input_value() == "30"
     epochs.fill("12")

@@ -16,7 +16,7 @@ pytestmark = MARKS
 def test_the_newer_page_has_the_same_form_and_starts_what_it_says(up: Up, page: Page) -> None:
     deployment = retraining(up, "flowers")
     page.goto(f"{up.prefect}/v2/deployments/deployment/{deployment}/run")
-    page.get_by_text("The most passes over the training rows.").wait_for()
+    page.get_by_text("The most passes over the training rows").wait_for()
     epochs = page.locator("input[type=number]").first
     assert epochs.input_value() == "30"
     picture(page, "prefect-v2-form")

@@ -19,7 +19,7 @@ def start(page: Page, up: Up, epochs: int) -> None:
     page.get_by_role("link", name="retrain tulips").click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()
-    page.get_by_text("The most passes over the training rows.").wait_for()
+    page.get_by_text("The most passes over the training rows").wait_for()
     page.locator("input[type=number]").first.fill(str(epochs))
     picture(page, "prefect-form")
     page.get_by_role("button", name="Submit").click()
