@@ -17,6 +17,7 @@ from headway.config import yaml_text
 from headway.errors import ConfigError
 from headway.evaluate.result import Evaluation
 from headway.files import locks
+from headway.files.atomic import read_or_empty
 from headway.machine.clock import moment
 from headway.run.directory import RunDirectory
 from headway.tracking.addresses import is_file, is_local, kept_uri, page_of_run, tracking_uri
@@ -216,9 +217,10 @@ def _deliver(run: RunDirectory, root: Path) -> str:
     deliver_variants(client, run, run_id, tracking.experiment_id)
     ending = tracking.ending
     page = page_of_run(tracking.experiment_id, run_id)
-    evaluation = Evaluation.read_if_whole(run.path / "evaluation.json")
-    metric = None if evaluation is None else evaluation.primary or None
-    describe(client, tracking.experiment_id, run.plan["project"], metric)
+    project = read_or_empty(run.path / "run.json").get("project")
+    if isinstance(project, dict):  # otherwise it was damaged since the run was opened, which described the experiment
+        evaluation = Evaluation.read_if_whole(run.path / "evaluation.json")
+        describe(client, tracking.experiment_id, project, None if evaluation is None else evaluation.primary or None)
     tags = {**prefect_tags(run), **result_tags(run), "mlflow.note.content": note_of(run, ending, page)}
     if damaged:
         tags["damaged"] = f"{', '.join(damaged)} of {run.path.name}; headway doctor"[:5000]
