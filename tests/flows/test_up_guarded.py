@@ -116,11 +116,11 @@ def test_a_server_that_is_killed_is_started_again_with_its_password(up: Up) -> N
     assert up.ask(f"{up.mlflow}{SEARCH}", user=None)[0] == 401
 
 
-def test_an_unknown_project_in_the_form_is_one_line(up: Up) -> None:
-    state = up.run({"project": "tulips"})
-    assert state["type"] == "FAILED"
-    assert "tulips" in state["message"]
-    assert len(state["message"].splitlines()) == 1
+def test_another_project_than_the_deployments_own_starts_nothing(up: Up) -> None:
+    body = {"parameters": {"project": "tulips"}, "state": {"type": "SCHEDULED"}}
+    status, report = up.ask(f"{up.prefect}/api/deployments/{up.deployment()}/create_flow_run", body)
+    assert status == 409
+    assert "project" in report
 
 
 def test_a_value_that_the_form_would_not_take_starts_nothing(up: Up) -> None:
