@@ -73,9 +73,9 @@ def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, drift_r
         automations.settle(client, {"flowers": identity})
         ours = [one for one in automations._all(client) if one.name.startswith(automations.PREFIX)]
         assert [one.name for one in ours] == ["headway: retrain on drift: flowers"]
-        time.sleep(1)  # the server's triggers hear of a new automation a moment later
+        time.sleep(3)  # the server's triggers hear of a new automation a moment later
         assert run().is_completed()
-        for _ in range(100):
+        for _ in range(600):
             if scheduled(client, identity):
                 break
             time.sleep(0.2)
@@ -83,7 +83,7 @@ def test_drift_retrains_once_and_the_automation_is_made_once(root: Path, drift_r
         assert run().is_completed()
         drift_results[0] = replace(drift_results[0], digest="d2")
         assert run().is_completed()
-        for _ in range(100):
+        for _ in range(600):
             if scheduled(client, identity) > 1:
                 break
             time.sleep(0.2)
