@@ -125,6 +125,15 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
+def open_decision(page: Page, up: Up, project: str) -> None:
+    """The page of a project's newest decision, which promoted a version."""
+    query = {"key": {"any_": [f"{project}-decision"]}}
+    artifact = up.ask("artifacts/filter", {"artifacts": query, "sort": "CREATED_DESC"})[0]["id"]
+    page.goto(f"{up.prefect}/artifacts/artifact/{artifact}")
+    page.get_by_role("heading", name=f"{project}: promoted to champion").wait_for()
+    picture(page, "prefect-decision")
+
+
 def retraining(up: Up, project: str) -> str:
     """The deployment that retrains ``project``."""
     deployments = up.ask("deployments/filter", {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tests.browser.garden import MARKS, Up, experiment, finished, picture, retraining
+from tests.browser.garden import MARKS, Up, experiment, finished, open_decision, picture, retraining
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -30,11 +30,7 @@ def test_a_retraining_started_from_the_form_is_found_in_both_pages(up: Up, page:
     page.get_by_text("flowers-decision").first.wait_for()
     picture(page, "prefect-run")
 
-    query = {"key": {"any_": ["flowers-decision"]}}
-    artifact = up.ask("artifacts/filter", {"artifacts": query, "sort": "CREATED_DESC"})[0]["id"]
-    page.goto(f"{up.prefect}/artifacts/artifact/{artifact}")
-    page.get_by_role("heading", name="flowers: promoted to champion").wait_for()
-    picture(page, "prefect-decision")
+    open_decision(page, up, "flowers")
 
     page.goto(f"{up.mlflow}/#/models/flowers")
     page.get_by_text("champion").first.wait_for()

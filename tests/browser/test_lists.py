@@ -75,7 +75,7 @@ def test_from_start_here_to_the_list_of_runs(up: Up, page: Page, lilies: str) ->
 
 
 def test_what_the_terminal_starts_is_in_prefects_list(up: Up, lilies: str) -> None:
-    terminal(up, "run", lilies, "--set", "train.epochs=3")
+    terminal(up, "run", lilies, "--set", "train.epochs=12")
     run = flow_run(up, lilies)
     assert set(run["tags"]) == {"headway", "classification", "terminal"}
     assert run["state_name"] == "Promoted", run["state"]

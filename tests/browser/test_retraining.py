@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tests.browser.garden import MARKS, Up, experiment, finished, picture, retraining
+from tests.browser.garden import MARKS, Up, experiment, finished, open_decision, picture, retraining
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -32,9 +32,7 @@ def read_decision(page: Page, up: Up, run: str) -> None:
     page.get_by_text("Artifacts", exact=True).first.click()
     page.get_by_text("tulips-mlflow").first.wait_for()
     picture(page, "prefect-run")
-    page.locator("a", has_text="tulips-decision").first.click()
-    page.get_by_role("heading", name="tulips: promoted to champion").wait_for()
-    picture(page, "prefect-decision")
+    open_decision(page, up, "tulips")
     address = page.get_by_role("link", name="The run in MLflow").get_attribute("href")
     assert address is not None
     assert address.startswith(f"{up.mlflow}/#/experiments/{experiment(up, 'tulips')}/runs/")
