@@ -101,6 +101,6 @@ def test_what_the_terminal_starts_is_in_prefects_list(up: Up, lilies: str) -> No
     assert "height must be at least 19" in terminal(up, "run", lilies)
     run = flow_run(up, lilies)
     assert (run["state_type"], run["state_name"]) == ("FAILED", "Refused")
-    assert run["state"]["message"].startswith("height must be at least 19")
+    assert run["state"]["message"].startswith("lilies: height must be at least 19")
     logs = up.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "limit": 200})
     assert not [one for one in logs if "Traceback" in one["message"]]
