@@ -9,7 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas import schedules as client_schedules
 from prefect.server.schemas.schedules import CronSchedule
 
@@ -60,13 +60,17 @@ def test_without_a_schedule_nothing_runs_unasked_and_the_version_tells_yaml_apar
     assert version_of(plain) != version_of(scheduled("0 6 * * *", "UTC"))
 
 
+def add_own(client: SyncPrefectClient, deployment: UUID, cron: str) -> None:
+    """The schedule that a person adds in Prefect's page."""
+    client.create_deployment_schedules(deployment, [(client_schedules.CronSchedule(cron=cron, timezone="UTC"), True)])
+
+
 @pytest.mark.usefixtures("prefect_server")
 def test_a_schedule_that_is_gone_from_the_yaml_is_gone_from_the_server_and_a_persons_own_stays() -> None:
     flow = deployment_of(retrain, scheduled("30 6 * * *", "Europe/Berlin"))
     result = cast(UUID, flow.apply())
     with get_client(sync_client=True) as client:
-        own = client_schedules.CronSchedule(cron="0 3 * * 0", timezone="UTC")
-        client.create_deployment_schedules(result, [(own, True)])
+        add_own(client, result, "0 3 * * 0")
         plain = deployment_of(retrain, load_project("adult", find_root()))
         keep_schedules(client, plain)
         assert plain.apply() == result
@@ -80,8 +84,7 @@ def test_a_persons_schedule_of_an_early_deployment_moves_to_the_one_with_a_name_
     early.name = "adult"  # as earlier versions named it
     identity = cast(UUID, early.apply())
     with get_client(sync_client=True) as client:
-        own = client_schedules.CronSchedule(cron="0 4 * * 0", timezone="UTC")
-        client.create_deployment_schedules(identity, [(own, True)])
+        add_own(client, identity, "0 4 * * 0")
         present = deployment_of(retrain, load_project("adult", find_root()))
         keep_schedules(client, present)
         tidy(client, {present.name})

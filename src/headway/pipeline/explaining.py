@@ -216,10 +216,9 @@ def _value(part: Part, row: int, column: int) -> str | None:
 def _shown_value(part: Part, row: int, column: int) -> str | None:
     """The same; of a computed number, such as a mean of earlier ones, six digits."""
     text, name = _value(part, row, column), part.reasons.columns[column]
-    is_computed = (
-        text is not None and pa.types.is_floating(part.rows.schema.field(name).type) and len(text) > MOST_DIGITS
-    )
-    return f"{float(text):.6g}" if is_computed and text is not None else text
+    if text is None or len(text) <= MOST_DIGITS or not pa.types.is_floating(part.rows.schema.field(name).type):
+        return text
+    return f"{float(text):.6g}"
 
 
 def _shown_rows(part: Part, top: int) -> list[ExplainedRow]:
