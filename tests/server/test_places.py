@@ -213,7 +213,7 @@ def test_a_folder_under_another_path_waits_for_the_runs_that_are_at_work_under_t
     before.rename(root)
     lock = locks.take(root / "data" / "runs" / "rows-1" / "owner.lock")
     assert lock is not None
-    with pytest.raises(ConfigError, match=f"rows-1 works in {root} as {before}"):
+    with pytest.raises(ConfigError, match=f"rows-1 works in {root} by its path {before}"):
         settle(root)
     assert naming(root, before)
     os.close(lock)

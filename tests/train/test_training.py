@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from sklearn.metrics import log_loss
 
 from headway.errors import ConfigError, TrainingError
 from headway.files import locks
-from headway.run.directory import RunDirectory
+from headway.run.directory import Event, RunDirectory
 from headway.train.checkpoint import load_newest, save_checkpoint
 from headway.train.launch import launch
 from headway.train.main import main
@@ -134,18 +137,23 @@ def test_a_run_directory_has_one_process_at_a_time(make_run: MakeRun) -> None:
         launch(run, lambda events: None)
 
 
+def _at_work(log: Path) -> int:
+    """The process that writes this log: the first of its session."""
+    identity = log.stat()
+    for one in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            output = Path(f"/proc/{one.pid}/fd/1").stat()
+            if os.path.samestat(output, identity) and os.getsid(one.pid) == one.pid:
+                return one.pid
+    raise AssertionError(f"no process writes {log}")
+
+
 def test_a_child_that_dies_is_reported_with_its_signal(make_run: MakeRun) -> None:
     run = make_run(train={"epochs": 100_000, "patience": 100_000})
 
-    def kill(events: object) -> None:
-        for event in run.events():
-            if event.kind == "progress":
-                output = subprocess.run(
-                    ["pgrep", "-f", f"headway.train.main {run.path}$"], capture_output=True, text=True
-                )
-                for pid in output.stdout.split():
-                    os.kill(int(pid), signal.SIGKILL)
-                return
+    def kill(events: Sequence[Event]) -> None:
+        if any(event.kind == "progress" for event in events):
+            os.kill(_at_work(run.path / "training.log"), signal.SIGKILL)
 
     with pytest.raises(TrainingError, match="ended by SIGKILL"):
         launch(run, kill)

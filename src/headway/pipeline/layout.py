@@ -60,6 +60,8 @@ def units(text: str) -> list[str]:
 
 def cells(text: str) -> int:
     """How many cells of a terminal a text takes: wide characters take two."""
+    if text.isascii():
+        return len(text)  # as in every text of --help, which stays quick without rich
     from rich.cells import cell_len
 
     return cell_len(text)
