@@ -5,9 +5,12 @@ BIN := .venv/bin
 # What is installed in a .venv names its folder: in a project that was moved or copied it is made again.
 MOVED := $(shell test -s .venv/ready -a ! -L .venv && test "$$(cat .venv/ready)" != "$(CURDIR)" && echo moved)
 
-.PHONY: run test test-all test-older up lint bench bench-gpu clean $(if $(MOVED),.venv/ready)
+.PHONY: run demo test test-all test-older up lint bench bench-gpu clean $(if $(MOVED),.venv/ready)
 run: .venv/ready
 	$(BIN)/headway run loans
+
+demo: .venv/ready
+	$(BIN)/headway demo
 
 # Files of tests are dealt to as many processes as there are cores, those that hold the longest first.
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

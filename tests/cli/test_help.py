@@ -23,7 +23,7 @@ def test_every_command_stands_once_in_the_help_those_of_a_newcomer_first(capsys:
     names = [name for group in GROUPS.values() for name in group]
     assert set(names) >= set(COMMANDS)
     assert len(names) == len(set(names))
-    assert names[:7] == ["init", "run", "up", "score", "serve", "watch", "rollback"]
+    assert names[:8] == ["demo", "init", "run", "up", "score", "serve", "watch", "rollback"]
     text = help_of([], capsys)
     assert re.findall(r"^  (\w+) +[A-Z]", text, re.MULTILINE) == [name for name in names if name in COMMANDS]
     assert re.findall(r"^([a-z ]+):$", text, re.MULTILINE)[1:-1] == [*GROUPS]

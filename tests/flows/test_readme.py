@@ -44,6 +44,7 @@ RUN = (
     "deploy",
 )
 ELSEWHERE = {
+    "demo": "cli/test_demo.py",
     "seeds": "pipeline/test_seeds.py",
     "sample": "pipeline/test_language_project.py",
     "serve": "serve/test_http.py",

@@ -7,6 +7,7 @@ retraining    run, resume
 operating     up, status, down, backup, restore, doctor, gc, deploy
 overview      list, show, sample
 reports       report
+demo          demo
 arguments     their options and help; examples: the explanations below them
 reference     docs/reference.md, from all of these
 answers       the JSON object of --json; keys: what its keys mean, by command

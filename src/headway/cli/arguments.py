@@ -23,7 +23,7 @@ EXIT_CODES = """exit codes:
   130  interrupted
 """
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "start here": ("init", "run", "up"),
+    "start here": ("demo", "init", "run", "up"),
     "use the champion": ("score", "serve", "watch", "rollback", "explain", "sample"),
     "measure what helps": ("effect", "seeds"),
     "look": ("list", "show", "report", "check"),
@@ -106,6 +106,9 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
         "Send a run's folder to MLflow: later, or from another machine.",
     )
     sync.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
+    demo = command("demo", do["demo"], "See all of it in five minutes.", examples.DEMO)
+    text = "a new folder, or that of an earlier demo, which is replaced (default: headway-demo)"
+    demo.add_argument("--folder", default="headway-demo", metavar="FOLDER", help=text)
     up = command("up", do["up"], "Serve Prefect's and MLflow's pages, and run what is started there.")
     for name, port in (("prefect", 4200), ("mlflow", 5000)):  # server.local has them, and imports too much for a help
         text = f"port of its server (default {port})"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from headway.cli import champions, operating, reports, retraining, studies
+from headway.cli import champions, demo, operating, reports, retraining, studies
 from headway.cli.answers import answer, answer_error
 from headway.cli.arguments import Command, WrongUsage, parser
 from headway.config import find_root
@@ -220,6 +220,7 @@ COMMANDS: dict[str, Command] = {
     "serve": champions.serve,
     "rollback": champions.rollback,
     "sync": _sync,
+    "demo": demo.demo,
     "up": operating.up,
     "deploy": operating.deploy,
     "status": operating.status,

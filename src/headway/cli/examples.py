@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+DEMO = """In a folder of its own: both servers, two retrainings of a small loan book, a
+drift that starts a third, a rollback, and a study of a minute. At the end it
+prints the pages to look at, and serves them until Enter or Ctrl-C; without a
+terminal it ends at once.
+
+examples:
+  headway demo
+  headway demo --folder /tmp/demo"""
 DEPLOY = """For production: workers on any machine run the deployments of a Prefect server.
 
 example:

@@ -40,6 +40,11 @@ _RUN = {
 }
 
 KEYS: Mapping[str, Mapping[str, str]] = {
+    "demo": {
+        "folder": "the demo's folder",
+        "seconds": "how long the demo took",
+        "pages": "what to look at, and the address of each page",
+    },
     "init": {
         **_PROJECT,
         "path": "the YAML that was written",

@@ -32,8 +32,12 @@ class News:
             return []
         self._looked = time.monotonic()
         with contextlib.suppress(Exception):  # the servers go on, whatever Prefect answers
-            return self._news(newest_runs(f"{self._address}/api", self._since))
+            return self._news(self.runs())
         return []
+
+    def runs(self) -> list[Mapping[str, Any]]:
+        """The runs that started since this was made, as Prefect describes them. Raises what urllib raises."""
+        return newest_runs(f"{self._address}/api", self._since)
 
     def _news(self, runs: list[Mapping[str, Any]]) -> list[str]:
         lines = []

@@ -65,6 +65,19 @@ def newest_runs(address: str, since: str) -> list[Mapping[str, Any]]:
     return list(_ask(address, "/flow_runs/filter", body, LOOK_TIMEOUT_SECONDS))
 
 
+def start_deployment(address: str, flow: str, project: str) -> None:
+    """Start a flow for a project as its form does. Raises ConfigError where it cannot be started."""
+    ours = {"flows": {"name": {"any_": [flow]}}, "deployments": {"tags": {"all_": [TAG]}}}
+    try:
+        deployments = _ask(address, "/deployments/filter", ours)
+        ids = [one["id"] for one in deployments if one["parameters"].get("project") == project]
+        if not ids:
+            raise ConfigError(f"Prefect at {address} must have a deployment of {flow} for {project}, but has none")
+        _ask(address, f"/deployments/{ids[0]}/create_flow_run", {})
+    except (OSError, http.client.HTTPException) as error:
+        raise ConfigError(f"Prefect at {address} must start {flow}, but does not: {error}") from None
+
+
 def _secret() -> str | None:
     """user:password of the server, where it requires one."""
     return os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get("HEADWAY_AUTH")
