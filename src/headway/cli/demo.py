@@ -193,10 +193,9 @@ def _serving(folder: Path) -> Iterator[Servers]:
         print(f"Prefect  {servers.prefect}\nMLflow   {servers.mlflow}", flush=True)
         yield servers
     finally:
-        try:
+        with contextlib.suppress(ConfigError):  # it takes longer than `down` waits: `stop` ends it
             down(folder)  # its parts in their order, which may take longer than `stop` waits
-        finally:
-            stop(child)
+        stop(child)
 
 
 def _port(name: str, usual: int) -> int:
@@ -248,7 +247,7 @@ def _watch(servers: Servers) -> None:
     deadline, is_over = time.monotonic() + WAIT_SECONDS, False
     while not is_over:
         if time.monotonic() > deadline:
-            raise ConfigError(f"drift must start a retraining within {WAIT_SECONDS:.0f} s, but none has ended")
+            raise ConfigError(f"drift must start a retraining within {WAIT_SECONDS:.0f} s, but none has started")
         time.sleep(LOOK_SECONDS)
         runs = []
         with contextlib.suppress(OSError, http.client.HTTPException):  # a busy server answers the next time
@@ -258,6 +257,8 @@ def _watch(servers: Servers) -> None:
         failed = [run for run in runs if run["state_type"] in ENDED and run["state_type"] != "COMPLETED"]
         if failed:
             raise ConfigError(f"each step must succeed, but {failed[0]['name']} failed; see {servers.prefect}/runs")
+        if any(run["state_type"] not in ENDED for run in runs):
+            deadline = time.monotonic() + WAIT_SECONDS
         by_drift = [run for run in runs if (run["created_by"] or {}).get("type") == "AUTOMATION"]
         is_over = any(run["state_type"] in ENDED for run in by_drift)
 
@@ -265,6 +266,7 @@ def _watch(servers: Servers) -> None:
 def _pages(folder: Path, servers: Servers) -> Iterator[tuple[str, str]]:
     """What to look at: what a page shows, and its address."""
     from headway.files.atomic import read_or_empty
+    from headway.tracking.experiments import list_page
 
     runs = sorted((folder / "data" / "runs").glob(f"{PROJECT}-*"))
     experiments = [read_or_empty(run / "tracking.json").get("experiment_id") for run in runs]
@@ -272,7 +274,7 @@ def _pages(folder: Path, servers: Servers) -> Iterator[tuple[str, str]]:
     yield "the runs, with their decisions", f"{servers.prefect}/runs"
     yield "forms to start what you saw", f"{servers.prefect}/deployments"
     yield "drift starts a retraining", f"{servers.prefect}/automations"
-    yield "the retrainings compared", f"{servers.mlflow}/#/experiments/{experiment}/runs"
+    yield "the retrainings compared", list_page(servers.mlflow, experiment)
     yield "the versions of the model, with their decisions", f"{servers.mlflow}/#/models/{PROJECT}"
     for name, text in (
         ("report.html", "the report of the newest retraining"),
