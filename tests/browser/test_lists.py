@@ -64,6 +64,12 @@ def test_from_start_here_to_the_list_of_runs(up: Up, page: Page, lilies: str) ->
     picture(page, "prefect-runs")
 
     assert link is not None
+    page.goto(f"{up.mlflow}/")
+    page.get_by_role("link", name="flowers", exact=True).first.click()
+    page.get_by_text("matching runs").wait_for()
+    assert "/runs" in page.url, "not the page about traces"
+    assert not page.get_by_text("MLflow Assistant").count()
+    picture(page, "mlflow-experiment")
     page.goto(link)
     for column in ("decision", "champion", "auc", "rows", "Duration"):
         page.get_by_role("columnheader", name=column, exact=True).first.wait_for()

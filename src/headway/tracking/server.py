@@ -24,5 +24,8 @@ def tracking_app() -> Any:
     from mlflow.server.fastapi_app import app
     from mlflow.server.handlers import initialize_backend_stores
 
+    from headway.tracking.first_visit import settle
+
     initialize_backend_stores(store, store, PLACE)
+    settle(app)
     return app
