@@ -23,11 +23,8 @@ SECONDS = 600
 
 def shell(line: str, folder: Path) -> str:
     """What a line prints, with `python` and `headway` as those of this environment."""
-    environment = {
-        **outside(),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "120",
-    }
+    environment = {**outside(), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("COLUMNS", None)  # lines as they are
     outcome = subprocess.run(
         line, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
     )
