@@ -9,9 +9,14 @@ from fastapi import FastAPI
 from mlflow.server import app as pages
 from starlette.testclient import TestClient
 
-from headway.tracking.first_visit import SETTINGS, script, settle
+from headway.tracking.first_visit import SETTINGS, USER, script, settle
 
 STATIC = Path(str(pages.static_folder))
+
+
+def pages_code() -> str:
+    """The program of MLflow's pages."""
+    return "".join(path.read_text() for path in (STATIC / "static" / "js").glob("main.*.js"))
 
 
 def test_the_first_thing_in_mlflows_page_sets_what_the_browser_has_not_set() -> None:
@@ -24,8 +29,15 @@ def test_the_first_thing_in_mlflows_page_sets_what_the_browser_has_not_set() -> 
     assert answer.text.index(script()) < answer.text.index("<script defer")
 
 
+def test_there_is_no_account() -> None:
+    app = FastAPI()
+    settle(app)
+    assert TestClient(app).get(USER).json() == {"user": None}
+    assert f'"{USER.removeprefix("/")}"' in pages_code()
+
+
 def test_the_keys_are_those_that_mlflows_pages_read() -> None:
-    code = "".join(path.read_text() for path in (STATIC / "static" / "js").glob("main.*.js"))
+    code = pages_code()
     for name in SETTINGS:
         key, _, version = name.rpartition("_v")
         assert f'"{key}"' in code

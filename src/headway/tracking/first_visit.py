@@ -24,12 +24,14 @@ SETTINGS: Mapping[str, Any] = {
 """Keys and values of MLflow 3.17, both written as its pages write them: the number after _v is the value's version."""
 
 HEAD = "<head>"
+USER = "/ajax-api/2.0/mlflow/users/current"
+"""Which the pages ask for on each visit, and MLflow's server without its own accounts does not know."""
 
 
 def settle(app: FastAPI) -> None:
-    """Let the page of ``app``, MLflow's server, set them before it loads anything else."""
+    """Let the page of ``app``, MLflow's server, set them before it loads anything else, and find that there are no accounts."""
     from mlflow.server import app as pages
-    from starlette.responses import FileResponse, HTMLResponse, Response
+    from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
     from starlette.routing import Route
 
     index = Path(str(pages.static_folder)) / "index.html"
@@ -40,7 +42,10 @@ def settle(app: FastAPI) -> None:
             return FileResponse(index)
         return HTMLResponse(text.replace(HEAD, HEAD + script(), 1), headers={"cache-control": "no-cache"})
 
-    app.router.routes.insert(0, Route("/", page, methods=["GET"]))
+    def user(_request: Any) -> Response:
+        return JSONResponse({"user": None})
+
+    app.router.routes[:0] = [Route("/", page, methods=["GET"]), Route(USER, user, methods=["GET"])]
 
 
 def script() -> str:
