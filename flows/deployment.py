@@ -24,9 +24,9 @@ VERBS = {"retrain": "retrain", "rollback": "roll back", "effect": "study", "scor
 _TEXTS = {
     "retrain": "Start here: Run, then Quick run, retrains {name} with its own settings.",
     "rollback": "Make the previous champion of {name}, or another version, the champion.",
-    "effect": "What each efficiency technique gains on {name}, at equal quality.",
+    "effect": "Measure what each efficiency technique gains on {name}, at equal quality.",
     "score": "Predict rows with the champion of {name}, to Parquet.",
-    "watch": "Whether the newest rows of {name} still are as in its champion's training.",
+    "watch": "Compare the newest rows of {name} with those that its champion was trained on.",
 }
 
 

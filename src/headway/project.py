@@ -41,7 +41,7 @@ class Project(Config):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The file's name without .yaml.")
     description: str = Field("", description="One sentence on what is predicted and for whom.")
-    task: TaskName = Field(description=f"{', '.join(names())}.")
+    task: TaskName = Field(description=f"What kind of prediction: {', '.join(names())}.")
     data: DataConfig
     split: SplitConfig = SplitConfig()
     validation: ValidationConfig = ValidationConfig()
@@ -53,22 +53,22 @@ class Project(Config):
     evaluate: EvaluateConfig = EvaluateConfig()
     recalibrate: Literal["none", "auto", "isotonic", "platt", "temperature"] = Field(
         "none",
-        description="Whether the probabilities of classes are recalibrated on the validation rows, where a test on rows held aside "
-        "shows that it helps: those of two by isotonic regression, by a line through the log-odds (platt), or auto, by the better; those "
-        "of any number by one temperature, which is auto's for more than two.",
+        description="Whether and how the probabilities of classes are recalibrated on the validation rows, where a test on rows held aside "
+        "shows that it helps. For two classes: isotonic regression, or platt, a line through the log-odds. For any number of classes: one "
+        "temperature. auto: for two classes the better of isotonic and platt, for more the temperature.",
     )
     threshold: ThresholdConfig = ThresholdConfig()
     gate: GateConfig = GateConfig()
     watch: WatchConfig = WatchConfig()
     schedule: ScheduleConfig | None = Field(
-        None, description="When it is retrained by itself; left out: only on demand."
+        None, description="When the project is retrained on a schedule; left out: it has no schedule."
     )
     retention: RetentionConfig = RetentionConfig()
     serve: ServeConfig = ServeConfig()
     engine: Engine = Field(
         "local",
-        description="Where rows are validated, prepared and scored: local, by all cores of this machine, or ray, by the Ray cluster that "
-        "RAY_ADDRESS names or this machine belongs to; its machines share the project's folder and have headway installed.",
+        description="Where rows are validated, prepared and scored. local: on all cores of this machine; ray: on the Ray cluster that "
+        "RAY_ADDRESS names or that this machine belongs to. Its machines must share the project's folder and have headway installed.",
     )
 
     @model_validator(mode="before")
@@ -112,7 +112,7 @@ class Project(Config):
             raise ValueError(f"train.loss must suit {self.task}, but is {loss}; leave it auto")
         if self.train.target_scale != "linear" and (task.has_classes or not has_target(self.task)):
             raise ValueError(
-                f"train.target_scale must be linear for {self.task}, but is {self.train.target_scale}: it is of numbers"
+                f"train.target_scale must be linear for {self.task}, but is {self.train.target_scale}: it needs a number"
             )
         if self.train.class_weights != "none" and (not task.has_classes or not has_target(self.task)):
             raise ValueError(
@@ -120,10 +120,10 @@ class Project(Config):
             )
         if self.threshold.by is not None and (not task.has_classes or not has_target(self.task)):
             raise ValueError(
-                f"threshold must be left out for {self.task}, but is by {self.threshold.by}: it is of two classes"
+                f"threshold must be left out for {self.task}, but is by {self.threshold.by}: it needs two classes"
             )
         if self.recalibrate != "none" and (not task.has_classes or not has_target(self.task)):
-            raise ValueError(f"recalibrate must be none for {self.task}, but is {self.recalibrate}: it is of classes")
+            raise ValueError(f"recalibrate must be none for {self.task}, but is {self.recalibrate}: it needs classes")
         if self.data.weight is not None and not has_target(self.task):
             raise ValueError(f"data.weight must be left out for {self.task}, but is {self.data.weight}")
         if loss in self.model.lacks:
@@ -170,7 +170,7 @@ class Project(Config):
             kinds = [kind for kind in column_types() if gives(kind, {array})]
             if not set(kinds) & set(self.data.features.values()):
                 raise ValueError(
-                    f"data.features must have a column of type {' or '.join(kinds)}, for {self.model.name} is set to take "
+                    f"data.features must have a column of type {' or '.join(kinds)}, because {self.model.name} is set to use "
                     f"{array}, but it has none"
                 )
         return self
@@ -188,7 +188,7 @@ class Project(Config):
             self._has_a_past(series)
         if naive and series is None:
             raise ValueError(
-                f"evaluate.baselines must leave {naive[0]} out, or data.series must be given: it says how rows follow"
+                f"evaluate.baselines must leave {naive[0]} out, or data.series must be given: it says which row follows which"
             )
         if series is not None and series.season is None and "seasonal_naive" in naive:
             raise ValueError("evaluate.baselines must leave seasonal_naive out, or data.series.season must be given")

@@ -123,7 +123,7 @@ def test_whole_numbers_that_a_float_cannot_tell_apart_are_keys_or_codes(tmp_path
 def test_few_rows_and_rare_classes_are_told_what_cannot_be_known(tmp_path: Path) -> None:
     decisions = [*make(tmp_path, "twelve rows").decisions]
     assert (
-        "only 12 rows with a target: about 2 of them are the test, so that no figure of a model's quality can be trusted"
+        "only 12 rows with a target: about 2 of them are the test, too few to measure the quality of a model"
         in decisions
     )
     (tmp_path / "other").mkdir()

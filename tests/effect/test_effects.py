@@ -140,7 +140,7 @@ def test_a_busy_machine_comes_first_in_what_is_said(root: Path) -> None:
     run = runs.start(load_project("flowers", root), root)
     assert "these figures cannot be used" in effects.lines(result, run, root)[0]
     result = replace(result, contention=Surroundings("disturbed", "other programs used 0.4 of 2 cores"))
-    assert summary(result).startswith("The machine was not quiet (other programs used 0.4 of 2 cores)")
+    assert summary(result).startswith("The machine was busy (other programs used 0.4 of 2 cores)")
 
 
 def test_the_terminal_shows_every_technique_with_its_verdict(root: Path) -> None:

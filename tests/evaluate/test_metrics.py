@@ -226,7 +226,7 @@ def test_average_precision_decides_where_the_event_is_rare_and_the_rate_is_said(
     rate = event_rate(("no", "yes"), target, rare=True)
     assert rate is not None
     assert rate.text == (
-        "yes: 4 % [2.95, 5.4] of the test rows, 40 of 1,000; so rare that average precision decides, which is 0.0400 by chance"
+        "yes: 4 % [2.95, 5.4] of the test rows, 40 of 1,000; so rare that average precision decides. By chance it would be 0.0400"
     )
 
 

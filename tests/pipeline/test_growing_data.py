@@ -327,7 +327,7 @@ def test_rows_that_all_have_other_values_are_said_to_be_unknown(root: Path) -> N
     assert examined.mask.all()
     assert examined.sentence() == (
         "no training row of version 1 is in these files (rows are recognised by a, b, c, y): if these are the same rows with "
-        "other values, its figure may be too good"
+        "other values, its metric may be too good"
     )
 
 
@@ -354,7 +354,7 @@ def test_a_version_older_than_the_record_is_compared_with_a_word_of_caution(root
     candidate = train(root, "two", SPLITS["random"])
     examined = examinable(candidate.store.learnt, None, "version 1", 10, lambda _: np.zeros(10, bool))
     assert examined.mask.all()
-    assert "its figure may be too good" in examined.sentence()
+    assert "its metric may be too good" in examined.sentence()
 
 
 def test_of_very_many_rows_a_sample_is_kept_and_rows_beyond_it_are_not_decided_on(

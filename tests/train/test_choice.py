@@ -89,7 +89,7 @@ def test_long_trainings_of_large_networks_are_compiled_and_short_ones_are_not() 
     step = 2.8e13  # a GPT of 124M weights on 32 x 1,024 tokens: 28 ms of an H100 at best
     long, short = choose(Length(step, 100_000)), choose(Length(step, 100))
     assert (long.compile, long.cuda_graphs, short.compile) == ("default", False, "none")
-    assert "s of steps lie ahead" in long.reason
+    assert "s of steps remain" in long.reason
     assert long.limit == pytest.approx(100_000 * 3 * step / 989e12)
     assert short.limit is None
 
@@ -112,7 +112,7 @@ def test_on_a_cpu_short_steps_are_recorded_and_very_long_trainings_compiled() ->
     assert (large.compile, large.record) == ("none", False)
     hours = choose(Length(4e9, 100_000), device="cpu", precision="fp32")
     assert hours.compile == "default"
-    assert hours.reason == "the network is compiled, because at least 2 core hours of training lie ahead"
+    assert hours.reason == "the network is compiled, because at least 2 core hours of training remain"
     unknown = choose(Length(0.0, 10**9), device="cpu", precision="fp32")
     assert (unknown.compile, unknown.record) == ("none", True)
 

@@ -477,7 +477,7 @@ def test_a_checkpoint_of_something_else_is_refused(make_run: MakeRun, key: str, 
         write_json(run.path / "run.json", {"project": {**plan["project"], "train": train}})
     assert main(str(run.path)) == 4
     text = read_json(run.path / "error.json")["text"]
-    assert text.startswith(f"a checkpoint must be of the training that goes on, but {what} changed since")
+    assert text.startswith(f"a checkpoint must be of the training that is resumed, but {what} changed since")
 
 
 def test_another_torch_is_a_warning(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:

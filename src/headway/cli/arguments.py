@@ -91,7 +91,9 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
     command("list", do["list"], "List the projects with their champions and newest runs.")
     show = command("show", do["show"], "Show a project's champion, versions, decisions and runs.")
     _project(show)
-    show.add_argument("--all", action="store_true", help="every version, decision and run, not the newest ten of each")
+    show.add_argument(
+        "--all", action="store_true", help="show all versions, decisions and runs, not only the newest ten of each"
+    )
     report = command(
         "report", do["report"], "Open the report of a run: decision, metrics, data, cost.", examples.REPORT
     )
@@ -115,7 +117,11 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
         up.add_argument(f"--{name}-port", type=_port, default=port, metavar="N", help=text)
     _operate(command, do, up)
     top.epilog = "\n".join(
-        [*_groups(texts), EXIT_CODES, "headway COMMAND --help explains one. --json makes any answer JSON."]
+        [
+            *_groups(texts),
+            EXIT_CODES,
+            "headway COMMAND --help explains a command. With --json, every command prints JSON.",
+        ]
     )
     return top
 
@@ -133,7 +139,7 @@ def _study(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Com
     seeds = command("seeds", do["seeds"], "Train a project with many seeds, for error bars.", examples.SEEDS)
     _project(seeds)
     _settings(seeds)
-    seeds.add_argument("--count", type=int, default=16, metavar="K", help="seeds (default 16)")
+    seeds.add_argument("--count", type=int, default=16, metavar="K", help="number of seeds (default 16)")
     seeds.add_argument("--rates", type=float, nargs="+", default=[], metavar="R", help="learning rates to compare")
     seeds.add_argument("--decays", type=float, nargs="+", default=[], metavar="D", help="weight decays to compare")
     _effect_options(
@@ -164,7 +170,7 @@ def _run(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     run.add_argument("--recipe", action="store_true", help=text)
     text = "retrain even if nothing has changed since the last version"
     run.add_argument("--force", action="store_true", help=text)
-    text = "judge the new model as a first one where the champion cannot be compared: damaged, or of another target, classes or columns"
+    text = "judge the new model as a first one, if the champion cannot be compared: damaged, or of another target, classes or columns"
     run.add_argument("--replace-champion", action="store_true", help=text)
     text = "continue the project's newest run if it was interrupted; start a new run if there is none"
     run.add_argument("--resume", action="store_true", help=text)
@@ -179,7 +185,7 @@ def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
         command(
             "explain",
             do["explain"],
-            "Say which columns contribute how much to single predictions.",
+            "Show how much each column contributes to single predictions.",
             examples.EXPLAIN,
         )
     )
@@ -189,7 +195,7 @@ def _use(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Comma
     serve.add_argument("--port", type=_port, default=5001, metavar="N", help="port to listen on (default 5001)")
     watch = command("watch", do["watch"], "Compare the newest rows with the champion's training.", examples.WATCH)
     _project(watch)
-    text = "which rows: a file, a folder or a glob (default: the files that the champion's training did not see)"
+    text = "which rows: a file, a folder or a glob (default: the files that the champion was not trained on)"
     watch.add_argument("--data", metavar="FILE_OR_FOLDER", help=text)
     back = command(
         "rollback", do["rollback"], "Make the previous champion, or another version, the champion.", examples.ROLLBACK
@@ -203,14 +209,16 @@ def _operate(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, C
     """The commands of an operator, and further options of `up`."""
     text = "address to bind to (default 127.0.0.1, this machine alone); any other needs HEADWAY_AUTH=user:password"
     up.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=text)
-    up.add_argument("--only", choices=("prefect", "mlflow"), help="start one server alone, for a container of its own")
+    up.add_argument(
+        "--only", choices=("prefect", "mlflow"), help="start only this server, for example in its own container"
+    )
     command("deploy", do["deploy"], "Write prefect.yaml: all flows of all projects, for a work pool.", examples.DEPLOY)
     command("status", do["status"], "Show what runs here: servers, databases, newest runs, disk.")
     command("down", do["down"], "Stop the running headway up, and wait until it has ended.")
-    backup = command("backup", do["backup"], "Keep databases, artifacts and conf/ in one file.", examples.BACKUP)
+    backup = command("backup", do["backup"], "Save databases, artifacts and conf/ in one file.", examples.BACKUP)
     text = "a file, or a folder for a file named by the time (default: backups/)"
     backup.add_argument("--to", default="backups/", metavar="FILE_OR_FOLDER", help=text)
-    restore = command("restore", do["restore"], "Bring a backup back into an empty project.", examples.BACKUP)
+    restore = command("restore", do["restore"], "Restore a backup into an empty project.", examples.BACKUP)
     restore.add_argument("file", metavar="FILE", help="a file that headway backup wrote")
     text = "Find what is damaged, half-done or left behind; --apply repairs it."
     doctor = command("doctor", do["doctor"], text, examples.DOCTOR)
@@ -232,7 +240,7 @@ def _settings(command: argparse.ArgumentParser) -> None:
 
 
 def _json(command: argparse.ArgumentParser) -> None:
-    text = "print one JSON object to standard output; what is for people goes to standard error"
+    text = "print one JSON object to standard output; all other output goes to standard error"
     command.add_argument("--json", action="store_true", help=text)
 
 
@@ -285,7 +293,7 @@ def _effect_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--budget", default="30m", metavar="TIME", help="time to measure, such as 90s, 30m, 2h (default 30m)"
     )
-    command.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings behind each quality (default 5)")
+    command.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings for each quality (default 5)")
     text = "quality to train to, in the metric's unit (default: the baseline's minus the margin)"
     command.add_argument("--target", type=float, metavar="Q", help=text)
     command.add_argument(

@@ -21,7 +21,7 @@ BACKUP = """example:
   headway backup --to /mnt/safe/
   headway restore /mnt/safe/headway-20300101-020000Z.tar"""
 GC = """Always kept: everything that a registered version needs, running runs, the
-newest runs, the last hour.
+newest runs, and files of the last hour.
 
 examples:
   headway gc
@@ -80,17 +80,17 @@ SAMPLE = """example:
 SCORE = """One Parquet file for each file of data: keys, prediction, probability_<class>
 for each class or an interval, the version. Rows with a value that its column
 cannot have go to NAME.refused.parquet, each with the reason; manifest.json
-holds the counts. An interrupted scoring is resumed; a file that is done is not
-scored again by the same version.
+holds the counts. An interrupted scoring is resumed. A file that the same
+version has scored already is not scored again.
 
 examples:
   headway score adult --data new-people.csv
   headway score loans --data data/incoming --out /srv/scores/loans --version 3"""
-EXPLAIN = """For each row the prediction, and the columns that contribute most to it, either
-way, with their values. Contributions are in log-odds of a class, or in the
-target's unit; with the average from which they start they add up to the
-prediction. Rows are read and refused as score does. Without --out the first
-ten rows are shown; with it every file becomes one of Parquet.
+EXPLAIN = """For each row: the prediction, and the columns that raise or lower it most, with
+their values. Contributions are in log-odds of a class, or in the target's
+unit. Together with an average, which is given too, they add up to the
+prediction. Rows are read and refused as by score. Without --out the first ten
+rows are shown; with it there is one Parquet file for each file of rows.
 
 examples:
   headway explain adult --rows new-people.csv

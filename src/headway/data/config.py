@@ -66,15 +66,15 @@ class DataConfig(Config):
     options: dict[str, bool | int | float | str] = Field({}, description="Settings of a generated data set.")
     source: str | None = Field(
         None,
-        description="A file, a folder, a glob or a URL of Parquet, CSV, JSON lines or Arrow; or of texts, each file a document.",
+        description="A file, a folder, a glob or a URL of Parquet, CSV, JSON lines or Arrow; or text files, each of which is a document.",
     )
     format: Literal["auto", "csv", "parquet", "jsonl", "arrow", "text"] = Field(
         "auto",
-        description="The files' format. text: each file is a row of two columns, name and text; so are files of other endings "
-        "where documents are learnt from.",
+        description="The files' format. text: each file is a row with two columns, name and text. For a language model, files with "
+        "other endings are read as text, too.",
     )
     max_bytes: int | None = Field(
-        None, ge=10_000, description="For text files: read at most so many bytes; null reads everything."
+        None, ge=10_000, description="For text files: the most bytes that are read; null: everything is read."
     )
     csv: CsvOptions = Field(CsvOptions(), description="How CSV files are read.")
     date_format: str | None = Field(
@@ -83,9 +83,7 @@ class DataConfig(Config):
     written: dict[str, Written] = Field(
         {}, description='How the values of single columns are written: {price: {thousands: ","}}.'
     )
-    target: str | None = Field(
-        None, description="The column to predict; left out where documents alone are learnt from."
-    )
+    target: str | None = Field(None, description="The column to predict; left out for a language model.")
     unlabelled: Literal["stop", "drop"] = Field(
         "stop", description="Rows without a target. stop: the run stops; drop: they are left out."
     )
@@ -96,13 +94,13 @@ class DataConfig(Config):
     )
     weight: str | None = Field(
         None,
-        description="A column that says how much each row counts in training, never a feature: 0 or more in every row. Test rows "
-        "all count the same.",
+        description="A column that says how much each row counts in training: 0 or more in every row. It is never a feature. In the "
+        "evaluation all rows count the same.",
     )
     ignore: dict[str, str] = Field({}, description="Columns left out, each with the reason.")
     series: SeriesConfig | None = Field(
         None,
-        description="For time series, with one row per moment: what is forecast. Left out: the rows are no series.",
+        description="For time series, with one row per moment: what is forecast. Left out: the rows are not a time series.",
     )
 
     @property
@@ -181,19 +179,21 @@ class SplitConfig(Config):
         "stratified",
         description="random: by a hash of each row's key or content; stratified: the same, and every class has a "
         "training row; time: the newest rows are the test; group: a group stays together; files: the files matching "
-        "test_files are the test; column: a column says train, validation or test; position, of documents: all are one "
+        "test_files are the test; column: a column says train, validation or test; position, for documents: all are one "
         "text, whose end is the test.",
     )
-    column: str | None = Field(None, description="The column of time, group or split names.")
+    column: str | None = Field(
+        None, description="The column with the time, the group, or the words train, validation and test."
+    )
     format: str | None = Field(
         None,
-        description="How the column of time is written, where that is ambiguous: for example %d/%m/%Y; number; "
-        "text where the alphabet's order is the order in time, as in 2024Q1.",
+        description="How the column of time is written, where that is ambiguous: a format such as %d/%m/%Y; number; or "
+        "text, where alphabetical order is the order in time, as in 2024Q1.",
     )
     row_key: tuple[str, ...] = Field(
         (),
-        description="For stratified and random: the columns that identify rows. Left out: data.keys, otherwise all features "
-        "and the target; then another list of features gives another division.",
+        description="For stratified and random: the columns that identify rows. Left out: data.keys; without keys, all features "
+        "and the target, so that another list of features divides the rows in another way.",
     )
     test: float = Field(
         0.2, gt=0, lt=1, description="The test rows' share; the actual share differs a little by chance."
@@ -246,7 +246,7 @@ class Expectation(Config):
 
     expect: str = Field(description="The expectation's name, for example column_values_to_be_between.")
     column: str | None = Field(
-        None, description="The column it is about; absent for an expectation about the whole table."
+        None, description="The column it is about; left out for an expectation about the whole table."
     )
     severity: Literal["stop", "warn"] = Field(
         "stop", description="Whether a failure stops the run or is only reported."

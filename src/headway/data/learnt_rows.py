@@ -185,7 +185,7 @@ def examinable(
     """
     everything = np.ones(rows, bool)
     if champion is None:
-        why = f"the training rows of {label}, an early version, are not known, so its figure may be too good"
+        why = f"the training rows of {label} were not recorded, so its metric may be too good"
         return Examinable(everything, why)
     same = champion.rule.settings == own.rule.settings and champion.identity == own.identity
     if same and (champion.rule.data == own.rule.data or _same_test_files(own.rule, champion.rule)):
@@ -208,7 +208,7 @@ def _nothing_known(own: LearntRows, champion: LearntRows, label: str) -> str:
     columns = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
     return (
         f"no training row of {label} is in these files (rows are recognised by {columns}): if these are the "
-        "same rows with other values, its figure may be too good"
+        "same rows with other values, its metric may be too good"
     )
 
 

@@ -19,10 +19,10 @@ _STEP = re.compile(rf"([1-9]\d*) ({'|'.join([*UNITS, *MONTHS])})s?")
 
 
 class SeriesConfig(Config):
-    """One row a moment of `split.column`: what is forecast, and what is known beforehand."""
+    """A time series, with one row for each moment of `split.column`: what is forecast, and what is known in advance."""
 
     groups: tuple[str, ...] = Field(
-        (), description="Columns of whose values each has a series of its own: a store and an item."
+        (), description="Columns that tell several series apart: one series for each store and item, for example."
     )
     step: str = Field(description="The time from one row to the next: 15 minutes, 1 hour, 1 day, 1 month.")
     horizon: int = Field(
@@ -33,17 +33,17 @@ class SeriesConfig(Config):
     )
     lags: tuple[int, ...] | None = Field(
         None,
-        description="The target of so many steps before becomes a feature; each at least the horizon. Left out: the three "
-        "newest that are known, and those of one and two seasons before; []: none.",
+        description="Numbers of steps, each at least the horizon: the target that many steps before becomes a feature. Left out: the "
+        "three newest known targets, and those one and two seasons before; []: none.",
     )
     windows: tuple[int, ...] | None = Field(
         None,
-        description="Mean, standard deviation, minimum and maximum of so many of the newest known targets become features. "
-        "Left out: one season and a few of them; []: none.",
+        description="Numbers of steps: mean, standard deviation, minimum and maximum of that many newest known targets become features. "
+        "Left out: one season and a few seasons; []: none.",
     )
     known: tuple[str, ...] = Field(
         (),
-        description="Numeric features that are known in advance, such as plans and the calendar. Any other is read "
+        description="Numeric features that are known in advance, such as plans and the calendar. Any other is taken from "
         "`horizon` steps before.",
     )
 

@@ -30,7 +30,9 @@ def examine(root: Path) -> Iterator[Finding]:
     if former:  # with these paths, every file would seem missing
         what = f"MLflow names {former[0]} instead of this folder, which was moved or copied"
         mend = partial(places.settle, root)
-        yield Finding(what, root / "mlruns" / "mlflow.db", "name this one; then look at its models", mend)
+        yield Finding(
+            what, root / "mlruns" / "mlflow.db", "correct the folder in MLflow; then examine its models", mend
+        )
         return
     models = list(condition.models(root))
     artifacts = root / "mlruns" / "artifacts"
@@ -103,7 +105,7 @@ def _intent(root: Path, model: Model) -> Finding:
 def _version(case: _Case) -> Iterator[Finding]:
     if condition.was_replaced(case.version):
         mend = partial(condition.put_back, case.root, case.model.name, case.version)
-        what = f"the process was killed while it replaced {case.label}: its files lie beside"
+        what = f"the process was killed while it replaced {case.label}: its files are still in a folder beside"
         yield Finding(what, case.folder, "put them back", mend)
         return
     damage = damage_of(case.bundle)
@@ -120,7 +122,7 @@ def _version(case: _Case) -> Iterator[Finding]:
         rest = Damage(case.folder / "MLmodel", "is missing")
     if rest is not None and case.version.model_id:
         mend = partial(condition.repackage, case.root, case.version, case.bundle)
-        fix = "write MLflow's own files anew around its bundle, which is whole"
+        fix = "write MLflow's own files again; its bundle is undamaged"
         yield Finding(f"{case.label} is damaged: {rest}", rest.path, fix, mend)
     elif not (case.bundle / checksums.NAME).exists():
         what = f"{case.label} has no checksums, as an older version of Headway wrote it"

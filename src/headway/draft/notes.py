@@ -33,7 +33,7 @@ def about_few(plan: Plan, values: pd.Series) -> list[str]:
     rows = int(values.notna().sum())
     if rows < FEW_ROWS:
         about = f"about {max(1, rows // 5)} of them are the test"
-        return [f"only {rows} rows with a target: {about}, so that no figure of a model's quality can be trusted"]
+        return [f"only {rows} rows with a target: {about}, too few to measure the quality of a model"]
     counts = values.value_counts()
     rare = counts[counts < RARE_CLASS]
     if not target_task(plan.task).has_classes or not len(rare):

@@ -50,7 +50,7 @@ def forest(rows: Sequence[Row]) -> str | None:
     axes.axvline(1.0, color=INK, linewidth=1)
     axes.set_xscale("log")
     _ratio_ticks(axes, *limits)
-    axes.set_xlabel("time with the technique over time without, 95 % interval; an arrow: it goes on")
+    axes.set_xlabel("time with the technique over time without, 95 % interval; an arrow: the interval continues")
     return _svg(figure)
 
 

@@ -127,7 +127,7 @@ def machine(contention: Surroundings | None) -> str:
     text = contention.text[:1].upper() + contention.text[1:]
     if contention.state == "unusable":
         return f"{text}: these figures cannot be used. Repeat the study while nothing else runs. "
-    return f"The machine was not quiet ({contention.text}), so intervals are wider than necessary. "
+    return f"The machine was busy ({contention.text}), so intervals are wider than necessary. "
 
 
 def recommendation(result: StudyResult) -> str:

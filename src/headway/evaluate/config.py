@@ -20,20 +20,20 @@ class EvaluateConfig(Config):
 
     slices: tuple[str, ...] = Field(
         (),
-        description="Columns; the metrics are also measured for each of their values. Of a date, name a part: `when: hour`.",
+        description="Columns; the metrics are also measured for each of their values. For dates, name a part, too: `when: hour`.",
     )
     resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples behind each interval.")
     baselines: tuple[Baseline, ...] = Field(
         ("trivial", "linear", "boosting"),
-        description="Cheap models that the model is compared with; of documents unigram and ngram, which count tokens; "
-        "of data.series naive, the newest known target, and seasonal_naive, that of a season ago.",
+        description="Simple models that the model is compared with. For documents: unigram and ngram, which count tokens. "
+        "For time series, also: naive, the newest known target, and seasonal_naive, the target one season before.",
     )
     importance: int = Field(
         10_000,
         ge=0,
         le=100_000,
-        description="Test rows at most that are predicted once more for each column, with its values shuffled; fewer where that "
-        "takes more than three seconds of a core, 0 for none.",
+        description="The most test rows that are used to measure what drives the model: they are predicted again with the values of one "
+        "column shuffled. Fewer are used where that takes more than three seconds of a core; 0: this is not measured.",
     )
     boosting_seconds: float = Field(
         120,
@@ -45,27 +45,27 @@ class EvaluateConfig(Config):
         100,
         ge=0,
         le=1000,
-        description="Test rows that a bundle keeps, with which `headway explain` compares others; 0 for none.",
+        description="Test rows that are kept in the bundle; `headway explain` compares other rows with them. 0: none.",
     )
-    prompts: tuple[str, ...] = Field(("\n",), description="Of a language model: what the samples begin with.")
+    prompts: tuple[str, ...] = Field(("\n",), description="For a language model: the beginnings of its sample texts.")
     reference: str | None = Field(
         None,
         description="A column that already holds a score of the positive class: an older model, or the truth of a generated "
-        "table; its metrics are printed beside.",
+        "table. Its metrics are shown beside those of the model.",
     )
 
 
 class Costs(Config):
-    """What one row costs by what it is and what is predicted; a gain is negative."""
+    """The cost of one row, by its true class and its predicted class; a gain is a negative cost."""
 
-    true_negative: float = Field(0.0, description="No event, none predicted.")
-    false_positive: float = Field(1.0, description="No event, but one predicted.")
-    false_negative: float = Field(1.0, description="An event that is not predicted.")
-    true_positive: float = Field(0.0, description="An event that is predicted.")
+    true_negative: float = Field(0.0, description="There was no event, and none was predicted.")
+    false_positive: float = Field(1.0, description="There was no event, but one was predicted.")
+    false_negative: float = Field(1.0, description="There was an event that was not predicted.")
+    true_positive: float = Field(0.0, description="There was an event, and it was predicted.")
 
 
 class ThresholdConfig(Config):
-    """From which probability on the positive one of two classes is predicted: chosen on the validation rows, kept in the model."""
+    """For two classes: the least probability with which the positive class is predicted, chosen on the validation rows."""
 
     by: Literal["f1", "cost", "recall_at_precision", "top_share"] | None = Field(
         None,
@@ -106,8 +106,8 @@ class GateConfig(Config):
 
     metric: str | None = Field(
         None,
-        description="The metric that decides. Left out: auc of two classes, average_precision where the positive one is below 5 %, "
-        "log_loss of more, of numbers that of the loss, rmse for squared errors.",
+        description="The metric that decides. Left out: for two classes auc, or average_precision where the positive class is below 5 %; "
+        "for more classes log_loss; for numbers the metric of the loss, which is rmse for squared errors; for documents bits_per_byte.",
     )
     margin: float | str | None = Field(
         None,
@@ -115,17 +115,18 @@ class GateConfig(Config):
         "champion's own value such as 1%. Left out: 0.005 for shares such as AUC, 1% for errors such as RMSE.",
     )
     slice_margin: float | str | None = Field(
-        None, description="The same for the worst slice, as a number or a percentage; left out: not looked at."
+        None, description="The same for the worst slice, as a number or a percentage; left out: slices do not decide."
     )
     first: Literal["beat_baselines", "beat_trivial"] = Field(
         "beat_baselines",
-        description="What the first model must beat: the trivial baseline, and by default it must not be worse than any other.",
+        description="What a first model must reach. beat_trivial: it is better than the trivial baseline; beat_baselines: it is also not "
+        "worse than its best baseline.",
     )
     min_units: int = Field(
         10,
         ge=2,
-        description="Rows (or groups, days, documents) on which two models must be compared at least; by AUC, average "
-        "precision and F1 of two classes, as many with the rarer class.",
+        description="The fewest rows (or groups, days, documents) that may decide between two models. For AUC, average precision "
+        "and F1 of two classes, only those with the rarer class count.",
     )
     max_latency_ms: float | None = Field(None, gt=0, description="Longest time to predict 1,000 rows.")
     max_size_mb: float | None = Field(None, gt=0, description="Largest size of the model's files.")

@@ -98,7 +98,7 @@ def permutation_importance(
 
 
 def _sentence(title: str, measured: Sequence[ColumnImportance], rows: int, of_rows: int) -> str:
-    """What drives the model, and what adds nothing measurable."""
+    """What drives the model, and which columns have no measurable effect."""
     driving = [one for one in measured if one.is_measurable]
     rest = [one.column for one in measured if not one.is_measurable]
     some = f" on {rows:,} of {of_rows:,} test rows" if rows < of_rows else ""

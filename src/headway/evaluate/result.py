@@ -114,7 +114,7 @@ class EventRate(Record):
             f"{self.label}: {shares[0]} % [{shares[1]}, {shares[2]}] of the test rows, {self.count:,} of {self.rows:,}"
         )
         return (
-            f"{line}; so rare that average precision decides, which is {self.share:.4f} by chance"
+            f"{line}; so rare that average precision decides. By chance it would be {self.share:.4f}"
             if self.leads
             else line
         )

@@ -46,7 +46,7 @@ def refuse_unless_two(project: Project, target: Target) -> None:
     if len(target.classes) == 2:
         return
     if project.threshold.by is not None:
-        raise ConfigError(f"threshold must be left out for {classes}: it is of two; remove it")
+        raise ConfigError(f"threshold must be left out for {classes}: it needs two; remove it")
     if project.recalibrate != "none" and not methods_of(project.recalibrate, len(target.classes)):
         fact = f"is {project.recalibrate}, which is for two"
         raise ConfigError(f"recalibrate must be temperature, auto or none for {classes}, but {fact}")

@@ -52,7 +52,7 @@ def importance_of(predictor: Predictor, store: Store, request: ImportanceRequest
     )
     if importance is None or len(columns) == len(places):
         return importance
-    which = f"of {len(places):,} columns, the {len(columns):,} that go with the predictions most"
+    which = f"measured for the {len(columns):,} of {len(places):,} columns that explain most of the predictions"
     return replace(importance, text=f"{importance.text}; {which}")
 
 

@@ -169,7 +169,7 @@ def entries(tar: tarfile.TarFile, path: Path) -> list[tarfile.TarInfo]:
     for entry in tar:
         name = PurePosixPath(entry.name)
         if name.is_absolute() or ".." in name.parts or "\0" in entry.name or not name.parts:
-            raise damage_error(path, f"{entry.name!r} leads out of it")
+            raise damage_error(path, f"{entry.name!r} points outside of it")
         if not (entry.isreg() or entry.isdir()) or entry.issparse():
             raise damage_error(path, f"{entry.name} is neither a file nor a folder")
         if name.parts[0] not in FOLDERS and entry.name not in (MANIFEST, CONTENTS):

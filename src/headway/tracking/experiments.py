@@ -60,7 +60,7 @@ _WATCHES = _Kind(
     "Watches",
     ("tags.`drift`", "metrics.`watch/columns`", "metrics.`watch/psi`", "duration"),
     "",
-    "Whether the newest rows of `{name}` still are as in its champion's training: one run is one watch. `watch/columns` counts the "
+    "The newest rows of `{name}`, compared with those that its champion was trained on: one run is one watch. `watch/columns` counts the "
     "columns that drifted, `watch/psi` is the largest PSI. `headway watch {name}` starts a watch.",
 )
 _KINDS = {"retrain": _RETRAININGS, "effect": _STUDIES, "seeds": _STUDIES, "watch": _WATCHES}

@@ -99,8 +99,8 @@ def check_continues(values: Mapping[str, Any], now: Mapping[str, Any]) -> str | 
     for key, what in labels.items():
         if values.get(key) != now[key]:
             raise TrainingError(
-                f"a checkpoint must be of the training that goes on, but {what} changed since; "
-                "remove the run's checkpoints/ to start anew"
+                f"a checkpoint must be of the training that is resumed, but {what} changed since; "
+                "remove the run's checkpoints/ to start again"
             )
     if values.get("torch") != now["torch"]:
         return (

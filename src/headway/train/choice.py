@@ -103,7 +103,7 @@ def _on_cpu(recipe: Recipe, length: Length) -> Way:
         hours = length.steps * length.flops_a_step / SLOW_CORE / 3600
         compile_ = "default" if not short and hours >= 1 and has_compiler() else "none"
         if compile_ == "default":
-            reason = f"the network is compiled, because at least {hours:,.0f} core hours of training lie ahead"
+            reason = f"the network is compiled, because at least {hours:,.0f} core hours of training remain"
             return Way(compile_, False, record, reason, limit=3600 * hours)
     elif recipe.compile != "none":
         reason = ""  # compiled as stated, and recording is for what is not compiled
@@ -154,10 +154,10 @@ def _compiled(graphs: bool, seconds: float) -> tuple[Compile, str]:
     if graphs:
         return "none", ""
     if seconds >= WORTH_COMPILING:
-        return "default", f"compiled, because at least {seconds:,.0f} s of steps lie ahead"
+        return "default", f"compiled, because at least {seconds:,.0f} s of steps remain"
     return (
         "none",
-        f"not compiled, because that takes about {COMPILE_SECONDS:.0f} s, and at least {seconds:,.0f} s of steps lie ahead",
+        f"not compiled, because that takes about {COMPILE_SECONDS:.0f} s, and at least {seconds:,.0f} s of steps remain",
     )
 
 

@@ -18,14 +18,15 @@ Schedule = Literal["constant", "linear", "cosine", "one_cycle"]
 
 
 class Recipe(Config):
-    """How a network is trained. Boosting uses only seed, patience and what is minimised."""
+    """How a network is trained. Boosted trees use only the seed, the patience, the threads and the settings of loss and target."""
 
     epochs: int = Field(100, ge=1, le=100_000, description="The most passes over the training rows.")
     batch_size: Annotated[int, Field(ge=1, le=10_000_000)] | Literal["auto"] = Field(
         256, description="Rows in one optimizer step; auto takes the smallest that fills the hardware."
     )
     optimizer: Literal["adamw", "sgd", "muon"] = Field(
-        "adamw", description="The optimizer; muon steps the hidden matrices and leaves the rest to adamw."
+        "adamw",
+        description="The optimizer. muon is used for the hidden matrices only, with adamw for all other weights.",
     )
     optimizer_kernel: Literal["fused", "foreach", "plain"] = Field(
         "fused",
@@ -37,8 +38,8 @@ class Recipe(Config):
     nesterov: bool = Field(False, description="Nesterov's momentum for sgd.")
     beta1: float = Field(0.9, ge=0, lt=1, description="Decay of adamw's mean of gradients.")
     beta2: float = Field(0.999, ge=0, lt=1, description="Decay of adamw's mean of squared gradients.")
-    muon_learning_rate: float = Field(0.02, gt=0, le=1000, description="Step size of the matrices that muon steps.")
-    muon_momentum: float = Field(0.95, ge=0, lt=1, description="Momentum of muon; short runs do with less.")
+    muon_learning_rate: float = Field(0.02, gt=0, le=1000, description="Step size of muon, for the hidden matrices.")
+    muon_momentum: float = Field(0.95, ge=0, lt=1, description="Momentum of muon; less is enough for short trainings.")
     schedule: Schedule = Field("constant", description="How the step size changes over the run.")
     warmup: float = Field(
         0.0, ge=0, lt=1, description="Share of all steps in which the step size grows to its full value."
@@ -46,7 +47,7 @@ class Recipe(Config):
     final_rate: float = Field(
         0.0, ge=0, le=1, description="Share of the step size left at the end of linear, cosine or one_cycle."
     )
-    clip: float = Field(0.0, ge=0, description="Gradients longer than this are scaled down to it; 0 leaves them.")
+    clip: float = Field(0.0, ge=0, description="Gradients longer than this are scaled down to it; 0: none is.")
     accumulate: int = Field(
         1, ge=1, le=65_536, description="Parts of a batch whose gradients are summed before one step."
     )
@@ -55,7 +56,7 @@ class Recipe(Config):
         0.0,
         ge=0,
         lt=1,
-        description="Decay of an exponential moving average of the weights, which is then kept; 0 for none.",
+        description="Decay of an exponential moving average of the weights, which then becomes the model; 0: no average.",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each label spread over all classes.")
     channels_last: bool = Field(False, description="Image channels last in memory, the layout for tensor cores.")
@@ -84,18 +85,18 @@ class Recipe(Config):
     )
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
         "none",
-        description="How much the rows of each class count in training: balanced: all classes count the same; or a number "
-        "for each class, 1 for those not named. Probabilities are then those of such a population.",
+        description="How much the rows of each class count in training. balanced: all classes count the same; or a number "
+        "for each class, and 1 for a class without one. The probabilities then hold for data with classes of these weights.",
     )
     target_scale: Scale = Field(
         "linear",
-        description="The scale on which a number is learnt: log needs values above 0, log1p above -1. Predictions come back in its "
-        "own unit; with mse they are middle values rather than means.",
+        description="The scale on which a number is learnt: log needs values above 0, log1p above -1. Predictions are in the "
+        "unit of the target; with mse and log they estimate the median rather than the mean.",
     )
     change_since: Literal["auto", "none", "newest", "season"] = Field(
         "auto",
-        description="Of data.series what is learnt: the target (none), or its change since the newest known one or since that of a season "
-        "before; auto: that with which fast trees forecast the validation rows best.",
+        description="For time series, what is learnt. none: the target; newest: its change since the newest known target; season: its "
+        "change since the target one season before; auto: the one with which fast trees forecast the validation rows best.",
     )
     precision: Precision = Field(
         "auto", description="Number format of the arithmetic; auto takes bf16 or fp16 only where the hardware has them."
@@ -109,7 +110,8 @@ class Recipe(Config):
     )
     record: bool | Literal["auto"] = Field(
         "auto",
-        description="Record a step's kernels once and call nothing else; on a CPU, uncompiled; auto records short steps.",
+        description="Record the kernels of one step, and call only these in later steps; on a CPU without compile. "
+        "auto records short steps.",
     )
     residence: Literal["auto", "device", "stream", "loader"] = Field(
         "auto",
@@ -125,10 +127,10 @@ class Recipe(Config):
     checkpoint_seconds: float = Field(30.0, gt=0, description="Seconds between checkpoints.")
     threads: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = Field(
         "auto",
-        description="CPU threads; auto takes one for small steps, otherwise one for each physical core, and fewer while other "
-        "processes use these. Weights can depend on the number in their last bits; a resumed training repeats it.",
+        description="CPU threads. auto, or 0, takes one for small steps, otherwise one for each physical core, and fewer while other "
+        "processes use the cores. The last bits of the weights can depend on the number; a resumed training uses the same one.",
     )
-    keep_memory: bool = Field(True, description="Keep freed memory from step to step; on a CPU, with glibc.")
+    keep_memory: bool = Field(True, description="Keep freed memory from step to step; only on a CPU, and with glibc.")
     price_per_hour: float = Field(
         0.0, ge=0, description="Price of an hour of this machine, in any currency; 0 if unknown."
     )

@@ -8,7 +8,7 @@ from headway.config import Config
 
 
 class WatchConfig(Config):
-    """The limits of `headway watch`. What mere chance explains is no drift, whatever the limits."""
+    """The limits of `headway watch`. A difference that chance alone explains is never drift."""
 
     psi: float = Field(
         0.2,

@@ -1,4 +1,4 @@
-"""Each batch is computed in four parts and their gradients summed: memory for time."""
+"""Each batch is computed in four parts and their gradients summed. This saves memory and costs time."""
 
 from headway.effect.technique import Setting, Technique
 
@@ -11,7 +11,7 @@ def _lacks(setting: Setting) -> str | None:
 
 TECHNIQUE = Technique(
     name="accumulation",
-    sentence="Each batch is computed in four parts and their gradients summed: memory for time.",
+    sentence="Each batch is computed in four parts and their gradients summed. This saves memory and costs time.",
     reference="Goyal et al. 2017, arXiv:1706.02677, section 3",
     part="nothing",
     changes="nothing",

@@ -1,4 +1,4 @@
-"""One kernel steps all weights instead of several for each."""
+"""One kernel updates all weights, instead of several kernels for each weight."""
 
 from headway.effect.technique import Setting, Technique
 
@@ -9,7 +9,7 @@ def _lacks(setting: Setting) -> str | None:
 
 TECHNIQUE = Technique(
     name="fused optimizer",
-    sentence="One kernel steps all weights instead of several for each.",
+    sentence="One kernel updates all weights, instead of several kernels for each weight.",
     reference="https://docs.pytorch.org/docs/stable/optim.html",
     part="optimizer",
     changes="nothing",
