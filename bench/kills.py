@@ -240,7 +240,7 @@ def kill(folder: Folder, act: Act, seconds: float, chance: random.Random) -> boo
 def judge(folder: Folder, act: Act, before: dict[str, int], champion: str | None) -> Wrong:
     """What is wrong after a kill: first what outlived it, then the same command again, then what the folder holds.
 
-    ``champion``: the version that must be in charge after a rollback.
+    ``champion``: the version that must be the champion after a rollback.
     """
     wrong = Wrong()
     if "Traceback" in folder.output.read_text(errors="replace"):
@@ -260,7 +260,7 @@ def judge(folder: Folder, act: Act, before: dict[str, int], champion: str | None
         restored(folder.restored, read_json(folder.root / "kept.json"), wrong)
     now = in_charge(folder.root, act.words[1])[0] if champion else None
     if now != champion:
-        wrong.add("rollbacks to another version", f"{act.words[1]}: version {now} is in charge, not {champion}")
+        wrong.add("rollbacks to another version", f"{act.words[1]}: version {now} is the champion, not {champion}")
     return wrong
 
 
@@ -270,7 +270,7 @@ def _orphans(folder: Folder, wrong: Wrong) -> None:
 
 
 def champion_after(folder: Folder, act: Act) -> str | None:
-    """The version that a rollback must leave in charge, even if it is killed and repeated several times; None for other commands."""
+    """The version that a rollback must make the champion, even if it is killed and repeated several times; None for other commands."""
     if act.name != "rollback":
         return None
     champion, previous, was_rolled_back = in_charge(folder.root, act.words[1])

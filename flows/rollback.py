@@ -1,4 +1,4 @@
-"""Put an earlier version of a project's model in charge, from the form.
+"""Make an earlier version of a project's model the champion, from the form.
 
 headway rollback PROJECT
 """

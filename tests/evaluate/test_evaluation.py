@@ -454,7 +454,7 @@ def test_an_evaluation_without_an_interval_beside_the_baselines_can_be_written_d
 
 
 def test_what_earlier_code_wrote_is_read_and_what_it_said_is_shown(tmp_path: Path) -> None:
-    """It said neither what was resampled, nor who was in charge, nor the numbers of its sentence."""
+    """It said neither what was resampled, nor which version was the champion, nor the numbers of its sentence."""
     sentence = "mlp earns its keep: better than the best baseline, trivial (AUC 0.8641 against 0.5000)"
     standing = {"verdict": True, "outcome": "better", "baseline": "trivial", "difference": 0.4, "low": 0.3, "high": 0.4}
     metrics = {"auc": {"value": 0.86, "low": 0.8, "high": 0.9}}

@@ -24,7 +24,7 @@ WEIGHTS = "weights.safetensors"
 
 @dataclass(frozen=True)
 class Gated:
-    """Version 1 is `previous`, version 2 in charge; they are the same model, of the run ``good``.
+    """Version 1 is `previous`, version 2 the champion; they are the same model, of the run ``good``.
 
     ``worse``, which is good enough for a first model, was evaluated before there was a version. ``kept``: a copy of the folder.
     """

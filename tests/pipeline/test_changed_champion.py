@@ -99,7 +99,7 @@ def test_a_champion_of_another_target_is_not_replaced_unless_a_person_says_so(ra
 
 
 def test_a_champion_without_its_files_stays_where_nothing_else_can_be_compared_with(racing: Path) -> None:
-    """The YAML predicts the other target still, and version 3 does; version 1, which is in charge, does not."""
+    """The YAML predicts the other target still, and version 3 does; version 1, which is the champion, does not."""
     from headway import tracking
 
     tracking.rollback(racing, "german-credit", "3")

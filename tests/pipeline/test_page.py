@@ -116,7 +116,7 @@ def outcomes() -> dict[str, tuple[str, str, Any]]:
         PROMOTED, reason="promoted: AUC 0.9 against the trivial baseline's 0.5; the first model", version="1"
     )
     stays = replace(
-        KEPT, reason="not promoted: version 3 is in charge and cannot be compared: other target", difference=None
+        KEPT, reason="not promoted: version 3 is the champion and cannot be compared: other target", difference=None
     )
     return {
         "first": ("Promoted: version 1 is the champion", "the first model", (None, first)),

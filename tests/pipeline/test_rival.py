@@ -1,4 +1,4 @@
-"""Whom a candidate is compared with: the version in charge, the one before it, or nobody."""
+"""Whom a candidate is compared with: the champion, the one before it, or nobody."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from headway.evaluate.decision import Decision
 
 
 def decide(root: Path, name: str, version: str, decision: Mapping[str, Any]) -> None:
-    """Carry out a decision about a version, as if it had been compared with whichever is in charge now."""
+    """Carry out a decision about a version, as if it had been compared with the version that is the champion now."""
     holder = tracking.holder(root, name)
     in_charge = None if holder is None else holder.version
     tracking.settle(

@@ -1,7 +1,7 @@
 """Small projects with everything that can be damaged, built once for a module and put back as they were before each test.
 
 NAME-finished   the run of version 1, which is `previous`
-NAME-champion   the run of version 2, which is in charge
+NAME-champion   the run of version 2, which is the champion
 NAME-dead       a training that was killed on its way, and closed
 NAME-later      another one, which nobody has closed yet where a test asks for that
 
@@ -224,7 +224,7 @@ def _register(root: Path, run: RunDirectory) -> None:
 
 
 def _promote(root: Path, run: RunDirectory, reason: str) -> None:
-    """Register a run's bundle, and put it in charge."""
+    """Register a run's bundle, and make it the champion."""
     project = run.plan["project"]
     text = project["task"] == "language"
     example = pd.DataFrame({"prompt": ["the "]} if text else {"a": [0.5], "c": ["x"]})

@@ -131,10 +131,10 @@ def test_a_registered_model_knows_what_it_is_for_and_refuses_what_is_for_somethi
     assert purpose.items() <= client.get_registered_model("loans").tags.items()
     assert purpose.items() <= client.get_model_version("loans", first).tags.items()
     tracking.register(of_target(tmp_path, "amount"), tmp_path, "loans", ROWS)
-    assert client.get_registered_model("loans").tags["target"] == "amount", "nothing is in charge: it may change"
+    assert client.get_registered_model("loans").tags["target"] == "amount", "there is no champion: it may change"
 
     decide(tmp_path, "loans", first, {"promoted": True, "reason": "first"})
-    assert client.get_registered_model("loans").tags["target"] == "default", "as the version in charge"
+    assert client.get_registered_model("loans").tags["target"] == "default", "as the champion"
     count = len(tracking.versions(tmp_path, "loans"))
     with pytest.raises(
         ConfigError, match=r"predicts default \(classification\), but conf/loans.yaml says amount"

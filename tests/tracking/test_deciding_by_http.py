@@ -29,7 +29,7 @@ from tests.tracking.test_deciding import BETTER
 
 
 class Machines:
-    """Two machines with one store, and a model with three versions of which the first is in charge.
+    """Two machines with one store, and a model with three versions of which the first is the champion.
 
     The store is an SQLite file, but what is asked takes it for a server: no lock of one machine reaches the other.
     """

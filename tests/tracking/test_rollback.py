@@ -66,7 +66,7 @@ def test_where_the_previous_champion_is_damaged_the_newest_whole_one_is_named(
     with pytest.raises(DamagedError, match=r"otherwise: headway rollback loans --to 1$"):
         tracking.version_of(tmp_path, "loans")
     result = [(one.version, one.bundle is not None) for one in tracking.earlier(tmp_path, "loans", "4")]
-    assert result == [("2", False), ("1", True)], "3 was rolled back from, 5 never in charge"
+    assert result == [("2", False), ("1", True)], "3 was rolled back from, 5 was never champion"
 
 
 def test_a_version_that_never_was_champion_is_not_champion_again(run: RunDirectory, tmp_path: Path) -> None:

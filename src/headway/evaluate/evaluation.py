@@ -1,4 +1,4 @@
-"""Measures the model, the baselines and the version in charge on the test rows."""
+"""Measures the model, the baselines and the champion on the test rows."""
 
 from __future__ import annotations
 

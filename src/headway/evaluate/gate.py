@@ -224,7 +224,7 @@ def why_of(low: float, high: float, margin: Margin, other: str) -> str:
 
 
 def stays(metric: str, version: str | None, problem: str | None) -> Decision:
-    """The decision where the version in charge cannot be compared: nothing says that the candidate is as good, so it stays."""
+    """The decision where the champion cannot be compared: nothing says that the candidate is as good, so it stays."""
     reason = (
         f"not promoted: the champion, version {version}, cannot be compared: {problem}; "
         "with --replace-champion the new model is judged as a first one and takes its place"
@@ -233,7 +233,7 @@ def stays(metric: str, version: str | None, problem: str | None) -> Decision:
 
 
 def replacing(version: str | None, problem: str | None) -> str:
-    """For the decision, that a person wants a version replaced that cannot be compared; empty where there is none in charge."""
+    """For the decision, that a person wants a version replaced that cannot be compared; empty where there is no champion."""
     return "" if version is None else f"version {version} cannot be compared, and is replaced on request: {problem}"
 
 

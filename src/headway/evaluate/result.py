@@ -1,4 +1,4 @@
-"""evaluation.json: everything that is measured on the test rows, beside the baselines and the version in charge.
+"""evaluation.json: everything that is measured on the test rows, beside the baselines and the champion.
 
 Each field has a default, so that files of earlier code, which lack some, are still read.
 """
@@ -217,7 +217,7 @@ class Evaluation(Record):
     """The model's ``metrics``, ``primary`` first, which decides. ``undefined``: for `model`, `champion` and each baseline.
 
     ``in_charge``: the champion's version, None where there is none; ``champion_problem``: why it cannot be compared; ``rival``: what
-    people must know of the comparison, None in files of earlier code, which did not say who was in charge. ``baseline_notes``: what is
+    people must know of the comparison, None in files of earlier code, which did not name the champion. ``baseline_notes``: what is
     left out or limited, and why.
     """
 

@@ -1,4 +1,4 @@
-"""What a model is worth on the untouched test rows, beside the baselines and the version in charge."""
+"""What a model is worth on the untouched test rows, beside the baselines and the champion."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _predict(exam: Exam, holder: Holder | None, report: Reporter) -> _Prediction
 
 
 def _measure(exam: Exam, predictions: _Predictions) -> Evaluation:
-    """Everything but the comparison with the version in charge."""
+    """Everything but the comparison with the champion."""
     run, project = exam.run, exam.project
     evaluation = evaluate(
         project.task,
@@ -121,14 +121,14 @@ def _measure(exam: Exam, predictions: _Predictions) -> Evaluation:
 
 
 def _champion_of_these_rows(exam: Exam, holder: Holder | None) -> list[Path]:
-    """The bundle of the version in charge, where it can predict the test rows as the store holds them."""
+    """The bundle of the champion, where it can predict the test rows as the store holds them."""
     if holder is None or holder.bundle is None or look(holder, exam.run.plan["project"]) is not None:
         return []
     return [holder.bundle] if exam.takes(holder.bundle) else []
 
 
 def compare(exam: Exam, evaluation: Evaluation, holder: Holder | None, outcome: Outcome | None = None) -> Evaluation:
-    """With the rival. ``holder``: the version in charge; ``outcome``: how it fared where it has predicted already."""
+    """With the rival. ``holder``: the champion; ``outcome``: how it fared where it has predicted already."""
     run = exam.run
 
     def before(bundle: Path) -> Attempt:

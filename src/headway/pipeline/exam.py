@@ -145,7 +145,7 @@ class Exam(ABC):
         del names
         return {}
 
-    # The version in charge
+    # The champion
 
     def takes(self, bundle: Path) -> bool:
         """Whether a version can predict the test rows as the store holds them."""

@@ -1,7 +1,7 @@
-"""Whom a candidate is compared with: the version in charge, and where that one is damaged, the newest whole one before.
+"""Whom a candidate is compared with: the champion, and where that one is damaged, the newest whole one before.
 
-A version in charge that cannot be compared (another task, target or classes, columns that the data no longer has, damaged files with
-no earlier version beside them) is a rival all the same: it stays in charge, unless a person wants it replaced.
+A champion that cannot be compared (another task, target or classes, columns that the data no longer has, damaged files with
+no earlier version beside them) is a rival all the same: it stays the champion, unless a person wants it replaced.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Attempt:
 @dataclass(frozen=True)
 class Rival:
     """``in_charge``: the champion, None where there is none. ``version``: the one that the candidate is compared with, None
-    where none can be. ``problem``: why the one in charge is not it. ``remark``: what people must know of the comparison.
+    where none can be. ``problem``: why the champion is not it. ``remark``: what people must know of the comparison.
     """
 
     in_charge: str | None
@@ -56,7 +56,7 @@ class Rival:
 
     @property
     def warning(self) -> str:
-        """One line where the version in charge cannot be compared, or there is a remark; otherwise empty."""
+        """One line where the champion cannot be compared, or there is a remark; otherwise empty."""
         if self.problem is None:
             return self.remark
         text = f"the champion, version {self.in_charge}, cannot be compared: {self.problem}"
@@ -65,7 +65,7 @@ class Rival:
 
 
 def meet(root: Path, name: str, holder: Holder | None, attempt: Callable[[Holder], Attempt]) -> Rival:
-    """The rival, ``holder`` being the version in charge. ``attempt`` lets a version predict the candidate's test rows."""
+    """The rival, ``holder`` being the champion. ``attempt`` lets a version predict the candidate's test rows."""
     from headway import tracking
 
     if holder is None:
@@ -91,7 +91,7 @@ def attempting(
 ) -> Callable[[Holder], Attempt]:
     """What lets a version of ``project`` predict, unless something speaks against it, for `meet`.
 
-    ``before``: how the version in charge, ``holder``, fared where it has predicted already. ``now`` lets a version with its bundle predict.
+    ``before``: how the champion, ``holder``, fared where it has predicted already. ``now`` lets a version with its bundle predict.
     """
 
     def attempt(one: Holder) -> Attempt:
@@ -137,7 +137,7 @@ def damaged(bundle: Path, error: Exception) -> Attempt:
 
 
 def without_champion(evaluation: Evaluation, rival: Rival) -> Evaluation:
-    """With who is in charge, before the rival is measured."""
+    """With which version is the champion, before the rival is measured."""
     undefined = {name: reasons for name, reasons in evaluation.undefined.items() if name != "champion"}
     return replace(
         evaluation,
@@ -150,12 +150,12 @@ def without_champion(evaluation: Evaluation, rival: Rival) -> Evaluation:
 
 
 def compared(evaluation: Evaluation) -> Evaluation:
-    """The evaluation, with no version in charge where an earlier version of this code made it: then the comparison is made again."""
+    """The evaluation, with no champion where an earlier version of this code made it: then the comparison is made again."""
     return evaluation if evaluation.rival is not None else without_champion(evaluation, Rival(None))
 
 
 def overtaken(before: str | None, holder: Holder | None) -> str:
-    """Said where another version is in charge than the one that was compared with."""
+    """Said where another version is the champion than the one that was compared with."""
     first = "no version was champion" if before is None else f"version {before} was champion"
     now = (
         "none is now: judged as a first model" if holder is None else f"version {holder.version} is now: compared again"
@@ -164,7 +164,7 @@ def overtaken(before: str | None, holder: Holder | None) -> str:
 
 
 def is_barred(run: RunDirectory, evaluation: Evaluation) -> bool:
-    """Whether the version in charge cannot be compared, without a request to replace it (`--replace-champion`, kept in run.json)."""
+    """Whether the champion cannot be compared, without a request to replace it (`--replace-champion`, kept in run.json)."""
     incomparable = evaluation.in_charge is not None and evaluation.champion is None
     return incomparable and not run.plan.get("replace_champion", False)
 

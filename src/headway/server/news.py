@@ -1,4 +1,4 @@
-"""What `headway up` tells about runs: each that starts, and how it ends, whoever started it."""
+"""What `headway up` tells about runs: each that starts, and how it ends, also where another person started it."""
 
 from __future__ import annotations
 

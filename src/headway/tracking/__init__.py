@@ -16,7 +16,7 @@ tickets       the same for machines that share an MLflow server
 decisions     the history of a model, which is only appended to
 intent        carries a decision out completely, also after a kill
 deciding      carries out the gate's decisions; compares again where the champion has changed
-rollback      puts an earlier version in charge again
+rollback      makes an earlier version the champion again
 experiments   a project's experiments: their names, descriptions and views, and links to them
 state         the tags and the description of a version's page
 condition     what `headway doctor` checks and repairs here

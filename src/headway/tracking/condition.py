@@ -104,7 +104,7 @@ def drop_alias(root: Path, name: str, alias: str) -> None:
 def give_up(root: Path, name: str, number: str, tag: str, damage_of: Callable[[], object | None]) -> None:
     """Note on a version's page that it is lost, and remove the aliases by which it could take charge again.
 
-    `previous` is moved to the newest whole version that was in charge, if there is one.
+    `previous` is moved to the newest whole version that was champion, if there is one.
 
     Nothing is done where it is whole by now, or has taken charge: damage of the champion is repaired elsewhere.
     """
@@ -168,7 +168,7 @@ def _beside(folder: Path) -> Path:
 
 
 def ways_back(root: Path, name: str, number: str) -> list[str]:
-    """The versions that were in charge before this one, the newest first."""
+    """The versions that were champion before this one, the newest first."""
     with store_client(root) as client:
         return decisions.ways_back(decisions.read(client, name), number)
 

@@ -33,8 +33,8 @@ def settle(
 ) -> Decision:
     """Carry out the gate's decision about a version. Returns the decision that holds.
 
-    ``rival``: the version in charge when the candidate was compared, None where there was none; ``decision``: the result of that.
-    Where another one is in charge now, ``again`` compares with that one and decides anew; no other process decides about the model
+    ``rival``: the champion when the candidate was compared, None where there was none; ``decision``: the result of that.
+    Where another version is the champion now, ``again`` compares with that one and decides again; no other process decides about the model
     meanwhile. A version that has a decision already, from a process that was killed, keeps it.
     """
     with lock.hold(root, name) as model_lock:

@@ -1,4 +1,4 @@
-"""The history of a model: every decision about which version is in charge, as a list that is only ever appended to.
+"""The history of a model: every decision about which version is the champion, as a list that is only ever appended to.
 
 Each decision is one tag of the registered model, `decision.00012.<id>`, whose value is the record as JSON. A new decision is a
 new tag, so that no write changes an earlier one, also when two machines decide at the same moment. The model's description shows
@@ -30,7 +30,7 @@ Kind = Literal["first", "promotion", "refusal", "rollback", "outside"]
 GATE: tuple[Kind, ...] = ("first", "promotion", "refusal")
 """The kinds that the gate decides. `outside`: the alias was moved in MLflow itself."""
 MOVES: tuple[Kind, ...] = ("first", "promotion", "rollback", "outside")
-"""The kinds after which another version may be in charge."""
+"""The kinds after which another version may be the champion."""
 
 LONGEST_DESCRIPTION = 4900  # characters: MLflow keeps 5,000
 LONGEST_TAG = 4800  # leaves room for what an intent holds beside the record
@@ -44,9 +44,9 @@ _KEY = re.compile(r"decision\.(\d+)\.\w+")
 
 @dataclass(frozen=True)
 class DecisionRecord(Record):
-    """One decision: the version, the versions in charge before and after, who decided, when and why.
+    """One decision: the version, the champions before and after, who decided, when and why.
 
-    ``when``: seconds since the epoch. ``before`` and ``after``: versions, None where none was in charge. ``run_id``: the MLflow
+    ``when``: seconds since the epoch. ``before`` and ``after``: versions, None where there was none. ``run_id``: the MLflow
     run that made ``version``. ``metric`` to ``high``: the gate's measurement with its 95 % interval, where there is one; ``value``: the
     version's metric on the rows that decided; ``other``: what it was compared with.
     """
@@ -81,7 +81,7 @@ class DecisionRecord(Record):
         return super().from_json({**values, "before": values["from"], "after": values["to"], "when": when}, where)
 
     def change(self) -> str:
-        """The versions in charge before and after: `1 → 2`."""
+        """The champions before and after: `1 → 2`."""
         if self.kind == "refusal":
             return f"{self.before} stays, {self.version} refused" if self.before else f"{self.version} refused"
         return f"{self.before or 'none'} → {self.after or 'none'}"
@@ -113,7 +113,7 @@ def read(client: MlflowClient, name: str) -> list[DecisionRecord]:
 def catch_up(client: MlflowClient, name: str, upcoming: DecisionRecord) -> list[DecisionRecord]:
     """Add the missing records before a new decision; the whole list. The caller holds the model (``lock.hold``).
 
-    Missing are decisions that only the versions' tags hold, and, where the version in charge differs from the list, that the alias
+    Missing are decisions that only the versions' tags hold, and, where the champion differs from the list, that the alias
     was moved outside Headway. Repeated after a kill, this changes nothing more.
     """
     history = read(client, name)
@@ -193,7 +193,7 @@ def _row(record: DecisionRecord) -> str:
 
 
 def ways_back(history: list[DecisionRecord], champion: str) -> list[str]:
-    """The versions that were in charge before the champion, the newest first, without those that a rollback replaced last.
+    """The versions that were champion before the present one, the newest first, without those that a rollback replaced last.
 
     A rollback to a version that a rollback had replaced undoes that one; the version that it replaces stays in the list.
     """

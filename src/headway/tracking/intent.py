@@ -87,7 +87,7 @@ def _begin(client: MlflowClient, name: str, intent: Intent) -> None:
 def _is_finished_elsewhere(client: MlflowClient, name: str, intent: Intent) -> bool:
     """Whether another machine, to which this one seemed dead, has finished this decision.
 
-    If this process set the alias champion after that, the version of the last decision is put in charge again.
+    If this process set the alias champion after that, the version of the last decision is made the champion again.
     """
     model = client.get_registered_model(name)
     if intent.key not in model.tags:
@@ -168,7 +168,7 @@ def _predecessor(client: MlflowClient, name: str, record: DecisionRecord) -> str
 
 
 def _undo(client: MlflowClient, name: str, intent: Intent, aliases: dict[str, str]) -> None:
-    """Put the version that was in charge before in charge again, unless a person has moved the alias."""
+    """Undo the decision: the previous champion is the champion again, unless a person has moved the alias."""
     record = intent.record
     if record.kind in MOVES and "champion" not in aliases and record.before is not None:
         if exists(client, name, record.before):

@@ -1,6 +1,6 @@
 """The purpose of a registered model: project, task and target, as tags of the model and of each version.
 
-The model's tags are those of the version in charge. They change when a version of another purpose takes charge, which needs
+The model's tags are those of the champion. They change when a version of another purpose becomes champion, which needs
 `--replace-champion`.
 """
 

@@ -84,7 +84,7 @@ def _log_output(client: MlflowClient, run_id: str, model_id: str) -> None:
 
 
 def _ensure_model(client: MlflowClient, name: str, description: str, purpose: Purpose) -> None:
-    """Create the registered model with its purpose. Where no version is in charge, its purpose is the newest version's."""
+    """Create the registered model with its purpose. Where there is no champion, its purpose is the newest version's."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Champion:
-    """The model version in charge, and its bundle as a folder on this machine."""
+    """The champion of a model, and its bundle as a folder on this machine."""
 
     version: str
     run_id: str
@@ -118,7 +118,7 @@ def holder_of(client: MlflowClient, root: Path, name: str, alias: str) -> Holder
 
 
 def earlier(root: Path, name: str, champion: str) -> Iterator[Holder]:
-    """The versions that were in charge before the champion, the newest first, also where their files are damaged."""
+    """The versions that were champion before the present one, the newest first, also where their files are damaged."""
     with reading(root, name) as client:
         yield from earlier_of(client, root, name, champion)
 

@@ -1,4 +1,4 @@
-"""Rolling back: an earlier version is put in charge; both versions' pages and the model's history say why."""
+"""Rolling back: an earlier version is made the champion; both versions' pages and the model's history say why."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Rollback(Record):
-    """The version in charge now and the one before, the reason, and whether the new one had been champion before.
+    """The champion now and the one before, the reason, and whether the new one had been champion before.
 
     ``since``: seconds since the epoch of an earlier rollback, where there was nothing left to do.
     """
@@ -42,7 +42,7 @@ class Rollback(Record):
 
 
 def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "", instead_of: str = "") -> Rollback:
-    """Put the version ``to`` in charge, or the previous champion where it is empty; the replaced one becomes `previous`.
+    """Make the version ``to`` the champion, or the previous champion where it is empty; the replaced one becomes `previous`.
 
     ``who``: who decided, where it is not the user of this process. ``instead_of``: the champion to replace; any other stays. Killed
     anywhere and repeated, the result is the same: a rollback without ``to`` never undoes a rollback. Raises ConfigError, and changes
@@ -82,14 +82,14 @@ def rollback(root: Path, name: str, to: str = "", reason: str = "", who: str = "
 
 
 def _another(client: MlflowClient, root: Path, name: str, before: str) -> str:
-    """The newest whole version that was in charge before, as the end of a line."""
+    """The newest whole version that was champion before, as the end of a line."""
     whole = (one for one in registry.earlier_of(client, root, name, before) if one.bundle is not None)
     other = next(whole, None)
     return "" if other is None else f"; or an earlier one: headway rollback {name} --to {other.version}"
 
 
 def _done_before(history: list[DecisionRecord], to: str, champion: str) -> Rollback | None:
-    """The rollback that put the champion in charge, where it is the newest change and the requested one; otherwise None.
+    """The rollback that made the present champion, where it is the newest change and the requested one; otherwise None.
 
     A command that was killed after its last change may be repeated, which must not undo it.
     """
@@ -106,7 +106,7 @@ def _no_champion(name: str) -> str:
 
 
 def _target(client: MlflowClient, name: str, to: str, before: str) -> Any:
-    """The version to put in charge."""
+    """The version to make the champion."""
     numbers = sorted((str(v.version) for v in client.search_model_versions(f"name = '{name}'")), key=int)
     others = ", ".join([v for v in numbers if v != before][-10:]) or "none, so retrain first"
     if not to:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COMPARED = ("against", "difference", "low", "high")
 """Tags of a comparison. The last two are of an early version, which had a tag for each number."""
 CHAMPION_TAG = "champion"
-"""The tag of a run that says whether its version is in charge."""
+"""The tag of a run that says whether its version is the champion."""
 
 
 def tell(
@@ -21,7 +21,7 @@ def tell(
 ) -> None:
     """Set the state of both versions of a decision, and the tag of their runs; repeated, the result is the same.
 
-    ``predecessor``: the version that was in charge; None where there was none, where it stays, or where it was deleted.
+    ``predecessor``: the champion before; None where there was none, where it stays, or where it was deleted.
     """
     if record.kind == "rollback":
         again = any(one.after == record.version and one.number < record.number for one in history)
@@ -80,7 +80,7 @@ def _tell(
 
 
 def _tell_run(client: MlflowClient, run_id: str | None, in_charge: str) -> None:
-    """Say in the list of runs whether a run's version is in charge. A version made by hand may have no run, or one that was deleted."""
+    """Say in the list of runs whether a run's version is the champion. A version made by hand may have no run, or one that was deleted."""
     from mlflow.exceptions import MlflowException
 
     if not run_id:

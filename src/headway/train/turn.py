@@ -71,7 +71,7 @@ def _locked(place: Path) -> int | None:
             return None
         if locks.is_at(place, lock):
             return lock
-        os.close(lock)  # removed meanwhile, by whoever clears up /tmp: the next process would lock another file
+        os.close(lock)  # removed meanwhile by a clean-up of /tmp: the next process would lock another file
 
 
 def _opened(place: Path) -> int:
