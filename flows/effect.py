@@ -51,10 +51,10 @@ def effect(
         project: Which project to study: the name of a file in conf/, without .yaml.
         budget: How long to measure, such as 90s, 30m or 2h.
         techniques: Which techniques, by name. None measures all.
-        seeds: Trainings behind each quality, from 2 to 100.
+        seeds: Trainings for each quality, from 2 to 100.
         target: Quality to train to, in the metric's own unit. None takes the baseline's own, less the margin.
         settings: Any other setting of the project as section.field=value, for example model=mlp.
-        new: Start a new study, also where an unfinished one with the same options could go on.
+        new: Start a new study, even if an unfinished one with the same options could be resumed.
     """
     end_with_runner()
     root = find_root()

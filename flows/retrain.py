@@ -143,12 +143,12 @@ def retrain(
         epochs: The most passes over the training rows, from 1 to 100,000. None keeps the project's own.
         batch_size: Rows in one optimizer step, from 1 to 10,000,000. None keeps the project's own.
         learning_rate: Step size of the optimizer, above 0 and at most 1,000. None keeps the project's own.
-        precision: Number format of the arithmetic; auto takes what the hardware really has. None keeps the project's own.
+        precision: Number format of the arithmetic; auto takes what the hardware supports. None keeps the project's own.
         seed: Seed of the weights, the batches and dropout, from 0 to 2,147,483,647. None keeps the project's own.
         recipe: Use the recommended recipe of the project's effect study instead of its own; the gate still applies.
         settings: Any other setting of the project as section.field=value, for example model.width=512.
         force: Retrain even if data, project and code are those of the champion or of the last version.
-        replace_champion: Replace a champion that cannot be compared with the new model, judged as a first one. Otherwise it stays.
+        replace_champion: If the champion cannot be compared, judge the new model as a first one. Otherwise the champion stays.
     """
     end_with_runner()
     knobs = {"model.name": model, "train.epochs": epochs, "train.batch_size": batch_size}
