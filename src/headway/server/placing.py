@@ -37,7 +37,7 @@ def refuse_used(root: Path) -> None:
     if running is not None:
         raise ConfigError(f"headway up must not run while restoring, but process {running.pid} does; headway down")
     if runs := lifetime.others(root):
-        raise ConfigError(f"no run may go on while restoring, but {runs[0]} does; wait for its end")
+        raise ConfigError(f"no run may be active while restoring, but {runs[0]} is; wait for its end")
 
 
 @contextlib.contextmanager

@@ -136,7 +136,7 @@ def kept_away(root: Path) -> Iterator[None]:
     with locks.hold(folder / "temporary.start"):
         if locks.is_held(folder / "temporary.server"):
             fact = "Prefect's temporary server still serves one"
-            raise ConfigError(f"no run may go on here now, but {fact}; wait for the end of the runs")
+            raise ConfigError(f"no run may be active here now, but {fact}; wait for the end of the runs")
         yield
 
 

@@ -90,7 +90,7 @@ def page(result: WatchResult) -> str:
         markdown_table(table(result)),
         *left_out(result),
         *(f"- {text}" for text in result.broken),
-        "PSI above its limit counts only where it is also more than chance explains (`by chance`).",
+        "A PSI above its limit is drift only if it is also larger than chance explains (the column `by chance`).",
         *_explanation(result.units),
     ]
     return "\n\n".join(parts) + "\n"
@@ -103,7 +103,7 @@ def _explanation(units: Belonging) -> list[str]:
     if units.name == "row":
         return text
     return [
-        f"Rows of one {units.name} are more alike than others: `design effect` says by how many times the shares of these rows "
-        "therefore vary more than those of independent rows. Training tells how alike they are.",
+        f"Rows of one {units.name} are more alike than rows of different ones, so their shares vary more than those of independent rows: "
+        "`design effect` says how many times more. How alike they are was measured in training.",
         *text,
     ]
