@@ -92,6 +92,8 @@ class Project(Config):
             raise ValueError(f"model must be {_any_of(fitting)} for {self.task}, but is {self.model.name}")
         if self.train.label_smoothing and not task.has_classes:
             raise ValueError(f"train.label_smoothing must be 0 for {self.task}, but it is not: numbers have no classes")
+        if self.train.tokens is not None and not task.completes:
+            raise ValueError(f"train.tokens must be null for {self.task}, but is {self.train.tokens}; set train.steps")
         if others := [name for name in self.evaluate.baselines if name not in task.baselines]:
             raise ValueError(
                 f"evaluate.baselines must be of {', '.join(task.baselines)} for {self.task}, but one is {others[0]}"

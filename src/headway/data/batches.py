@@ -6,7 +6,7 @@ that does not fit is read by `headway.data.streamed`, in the same order on any n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeVar
@@ -52,8 +52,8 @@ class Batches(Protocol):
         """What the meter counts (rows, tokens) in the epoch's batch number ``step``."""
         ...
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The epoch's batches from step ``start`` on, on the device."""
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
+        """The epoch's batches from step ``start`` on, on the device. Closed, it ends its readers."""
         ...
 
 
@@ -98,7 +98,7 @@ class RowBatches:
 class ResidentBatches(RowBatches):
     """Rows shuffled by ``seed`` where they are."""
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         device = next(iter(self.tensors.values())).device
         order = permutation(self.rows, self.seed, epoch).to(device)
         at_once = max(1, GATHER_BYTES // (row_bytes(self.tensors) * self.batch_size)) * self.batch_size

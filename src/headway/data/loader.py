@@ -5,7 +5,7 @@ It is what the effect study compares with, and gives the batches of `ResidentBat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import cast
 
@@ -29,7 +29,7 @@ class LoaderBatches(RowBatches):
 
     device: torch.device
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         order = permutation(self.rows, self.seed, epoch)[start * self.batch_size :].tolist()
         rows = TensorDataset(*cast("list[Tensor]", list(self.tensors.values())))  # ragged ones answer as tensors do
         loader = DataLoader(rows, self.batch_size, sampler=order, generator=_own())
@@ -52,7 +52,7 @@ class _Windows(Dataset[tuple[Tensor, Tensor]]):
 class LoaderTokens(TokenBatches):
     """Windows of a text, one by one."""
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         places = self.places(epoch)[start:].flatten().tolist()
         loader = DataLoader(_Windows(self.tokens, self.context), self.batch_size, sampler=places, generator=_own())
         for tokens, target in loader:

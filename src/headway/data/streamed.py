@@ -15,7 +15,7 @@ import functools
 import mmap
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -54,7 +54,7 @@ class StreamedBatches(RowBatches):
         blocks = permutation(-(-self.rows // self.block_rows), self.seed, epoch)
         return list(blocks.split(self.blocks))
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         windows = self.windows(epoch)
         skip, first = start * self.batch_size, 0
         while first < len(windows) and skip >= self._size(windows[first]):

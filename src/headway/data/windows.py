@@ -5,7 +5,7 @@ Shapes: N tokens, B windows in a batch, T tokens in a window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,7 +43,7 @@ class TokenBatches:
         last = len(self.tokens) - self.context
         return torch.randint(last, (self.steps, self.batch_size), generator=generator)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """{"tokens": (B, T), "target": (B, T)} int64; the target is the next token."""
         places = self.places(epoch)[start:]
         if self.device.type != "cpu" and self.resident:

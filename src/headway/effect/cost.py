@@ -20,7 +20,7 @@ def ready_seconds(sessions: Sequence[Session]) -> tuple[float, float]:
 def run_seconds(sessions: Sequence[Session], setting: Setting) -> float:
     """The steps of a whole run of the baseline."""
     row = float(np.median([np.median(session.blocks[:, [0, 3]]) for session in sessions]))
-    return row * setting.counts * setting.recipe.epochs
+    return row * setting.counts * setting.epochs
 
 
 def cost_ratio(effect: Interval, sessions: Sequence[Session], setting: Setting) -> Interval:

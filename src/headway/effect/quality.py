@@ -91,14 +91,15 @@ def _predicted(workload: TableWorkload, network: nn.Module, arithmetic: Arithmet
 def train_curve(
     run: RunDirectory, workload: Workload, recipe: Recipe, arithmetic: Arithmetic, seed: int, epochs: int
 ) -> Curve:
-    """Train for ``epochs`` from ``seed`` on, never ending early; the schedule is fitted to these epochs."""
-    recipe = recipe.model_copy(update={"seed": seed, "epochs": epochs, "patience": epochs})
+    """Train for ``epochs`` from ``seed`` on, never ending early; the schedule is fitted to these epochs, each of which is validated."""
+    whole = {"steps": None, "tokens": None, "validate_every": None}
+    recipe = recipe.model_copy(update={"seed": seed, "epochs": epochs, "patience": epochs, **whole})
     torch.manual_seed(seed)
     training = make_training(workload, recipe, arithmetic)
     curve = Curve(passes=[], quality=[], loss=[], seconds=0.0, diverged=False)
     start = time.perf_counter()
     for what in training.run():
-        if what != "epoch":
+        if what != "validation":
             continue
         curve["seconds"] += time.perf_counter() - start
         curve["diverged"] = not (training.is_finite and math.isfinite(training.validation_loss))

@@ -51,6 +51,16 @@ class Setting:
     stackable: bool = False
 
     @property
+    def epochs(self) -> int:
+        """The most of a run of the baseline, with the last one counted whole where its steps or tokens end first."""
+        bounds = [self.recipe.epochs]
+        if self.recipe.steps is not None:
+            bounds.append(-(-self.recipe.steps // -(-self.rows // self.batch_size)))
+        if self.recipe.tokens is not None:
+            bounds.append(-(-self.recipe.tokens // self.counts))
+        return min(bounds)
+
+    @property
     def batch_size(self) -> int:
         """The baseline's, which is a number."""
         assert self.recipe.batch_size != "auto"

@@ -49,7 +49,7 @@ class Trainings:
             affordable = rest / (self._seeds * max(2, min(variants, 8)) * epoch)
             if 2 * self._seeds * FEWEST_EPOCHS * epoch > self._budget - self._book.seconds:
                 return 0  # not even one technique beside the baseline
-            answer = {"epochs": min(self._setting.recipe.epochs, max(FEWEST_EPOCHS, int(affordable)))}
+            answer = {"epochs": min(self._setting.epochs, max(FEWEST_EPOCHS, int(affordable)))}
             self._book.add_answer("epochs", answer, 0.0)
         return int(answer["epochs"])
 

@@ -36,8 +36,8 @@ def fit_each(
         own = recipe.model_copy(update=vars(variant))
 
         def show_own(training: Training, k: int = k) -> None:
-            steps = training.batches.steps * recipe.epochs
-            text = f"network {k + 1} of {len(variants)}: epoch {training.progress.epoch + 1} of at most {recipe.epochs}"
+            steps = training.budget.steps
+            text = f"network {k + 1} of {len(variants)}: step {training.progress.step:,} of at most {steps:,}"
             show(k * steps + training.progress.step, len(variants) * steps, text)
 
         try:
@@ -59,7 +59,7 @@ def _train(
     training = make_training(workload, recipe, arithmetic, meter)
     last_show = 0.0
     for what in training.run():
-        if what == "epoch":
+        if what == "validation":
             training.mark_loss()
             list(training.losses(wait=True))  # raises where one is lost
         elif time.perf_counter() - last_show > SHOWN_SECONDS:

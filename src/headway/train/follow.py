@@ -92,13 +92,13 @@ class Follower:
         for what in self._training.run():
             if threads is not None and progress.step == threads.next and what == "step":
                 threads.repeat(progress.step)
-            if what == "epoch":
-                self._epoch()
+            if what == "validation":
+                self._validation()
             elif progress.step_in_epoch % every == 0 or progress.step_in_epoch == steps:
                 self._point()
             elif clock() < due:
                 continue
-            if threads is not None and what == "step":  # before an epoch's validation, as where it is repeated
+            if threads is not None and what == "step":  # before a validation, as where it is repeated
                 threads.look(progress.step, self._training.meter.steps, self._training.meter.seconds)
             due = self._now_and_then(clock())
         self._save()
@@ -134,12 +134,12 @@ class Follower:
         for step, loss in self._training.losses(wait):
             self._tell({"train/loss": loss}, step)
 
-    def _epoch(self) -> None:
+    def _validation(self) -> None:
         training = self._training
         self._tell_losses(wait=True)  # the device has nothing to do any more
         values = {"validation/loss": training.validation_loss, "epoch": float(training.progress.epoch)}
         self._tell({**values, "rows_per_second": training.meter.per_second})
-        self._shown = 0.0  # an epoch's end is always shown
+        self._shown = 0.0  # what it came to is always shown
 
     def _tell(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Journal what was not journaled before a restart; by default of the last step."""
@@ -151,10 +151,15 @@ class Follower:
 
     def _position(self) -> dict[str, Any]:
         training, progress, recipe = self._training, self._training.progress, self._training.recipe
-        text = f"epoch {min(progress.epoch + 1, recipe.epochs)} of at most {recipe.epochs}"
-        if progress.best_epoch:
-            text += f", best validation loss {progress.best_loss:.4f} in epoch {progress.best_epoch}"
-        steps = recipe.epochs * training.batches.steps
+        steps = training.budget.steps
+        if recipe.has_budget:
+            text = f"step {progress.step:,} of at most {steps:,}"
+            best = f"at step {progress.best_step:,}"
+        else:
+            text = f"epoch {min(progress.epoch + 1, recipe.epochs)} of at most {recipe.epochs}"
+            best = f"in epoch {progress.best_epoch}"
+        if progress.best_validation:
+            text += f", best validation loss {progress.best_loss:.4f} {best}"
         return {"step": progress.step, "steps": steps, "epoch": progress.epoch, "epochs": recipe.epochs, "text": text}
 
     def _save(self) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from headway.data.batches import Batches
+from headway.data.batches import Batch, Batches
 from headway.errors import TrainingError
+from headway.train.budget import Budget, budget_of
 from headway.train.late import LateLosses
 from headway.train.meter import Meter
 from headway.train.optimizer import pack_optimizers, unpack_optimizers
@@ -30,13 +34,21 @@ class NonFinite(TrainingError):
 
 @dataclass
 class Progress:
-    """Where the training stands. ``epoch`` and ``step_in_epoch`` say what has been done, ``step`` counts all steps."""
+    """Where the training stands. ``epoch`` and ``step_in_epoch`` say what has been done, ``step`` counts all steps.
+
+    ``validations``: how many there were; ``validated``: the step of the last one. The best loss is of ``best_epoch``, ``best_step`` and
+    ``best_validation``.
+    """
 
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0
+    validations: int = 0
+    validated: int = 0
     best_loss: float = float("inf")
     best_epoch: int = 0
+    best_step: int = 0
+    best_validation: int = 0
     rate: float = 1.0
     """What a non-finite loss has left of the learning rate."""
 
@@ -55,33 +67,59 @@ class Training:
     late: LateLosses = field(default_factory=LateLosses)
     validation_loss: float = float("inf")
 
-    def run(self) -> Iterator[Literal["step", "epoch"]]:
-        """Train until the epochs are done or the validation loss has not improved for ``patience`` of them.
+    @cached_property
+    def budget(self) -> Budget:
+        """How long it may take."""
+        return budget_of(self.recipe, self.batches)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """How long it may take."""
+        return budget_of(self.recipe, self.batches)
+
+    def run(self) -> Iterator[Literal["step", "validation"]]:
+        """Train until the budget is spent or the validation loss has not improved for ``patience`` validations, one an epoch by default.
 
         Raises Misrecorded when recorded steps turn out wrong: what was trained since the last checkpoint may be, too.
         """
         progress = self.progress
-        while progress.epoch < self.recipe.epochs and progress.epoch - progress.best_epoch < self.recipe.patience:
+        while self._goes_on:
             self.step.network.train()
             self.meter.resume()
-            for _ in self._epoch():
+            for _ in self._until(self.budget.end_of_stretch(progress)):
                 yield "step"
             self.meter.pause()
-            progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
             self._validate()
-            yield "epoch"
+            yield "validation"
         self.step.check()
 
-    def _epoch(self) -> Iterator[None]:
+    @property
+    def _goes_on(self) -> bool:
+        progress = self.progress
+        if progress.validations - progress.best_validation >= self.recipe.patience:
+            return False
+        return progress.step < self.budget.steps or progress.validated < progress.step
+
+    def _until(self, end: int) -> Iterator[None]:
+        """The steps up to step ``end``, over as many epochs as they take."""
+        progress, steps = self.progress, self.batches.steps
+        while True:
+            if progress.step_in_epoch == steps:
+                progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
+            if progress.step >= end:
+                return
+            with closing(self.batches.epoch(progress.epoch, progress.step_in_epoch)) as batches:
+                yield from self._steps(islice(batches, end - progress.step))
+
+    def _steps(self, batches: Iterator[Batch]) -> Iterator[None]:
         progress, meter, clock = self.progress, self.meter, time.perf_counter
-        steps = self.recipe.epochs * self.batches.steps
-        optimizers, count = self.step.optimizers, self.batches.count
+        optimizers, count, total = self.step.optimizers, self.batches.count, self.budget.steps
         marks = meter.device.type == "cuda"
         before = clock()
-        for batch in self.batches.epoch(progress.epoch, progress.step_in_epoch):
+        for batch in batches:
             arrival = clock()
             meter.wait += arrival - before
-            optimizers.set_rate(progress.rate * rate(self.recipe, progress.step, steps))
+            optimizers.set_rate(progress.rate * rate(self.recipe, progress.step, total))
             if marks and progress.step % MARK_EVERY == 0:
                 self._marked(batch)
             else:
@@ -94,7 +132,7 @@ class Training:
             yield
             before = clock()
 
-    def _marked(self, batch: dict[str, Tensor]) -> None:
+    def _marked(self, batch: Batch) -> None:
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
         self.step(batch)
@@ -106,8 +144,10 @@ class Training:
         progress = self.progress
         loss = self.workload.validate(self.step.network_to_keep, self.step.arithmetic)
         self.validation_loss = loss
+        progress.validations, progress.validated = progress.validations + 1, progress.step
         if loss < progress.best_loss:
             progress.best_loss, progress.best_epoch = loss, progress.epoch
+            progress.best_step, progress.best_validation = progress.step, progress.validations
             self.best = {
                 name: tensor.detach().clone() for name, tensor in self.step.network_to_keep.state_dict().items()
             }
@@ -183,4 +223,16 @@ class Training:
             step.scaler.load_state_dict(scaler)
         if values["best_loss"] is None:
             values["best_loss"] = float("inf")
+        if "validations" not in values:  # checkpoints from before there were validations within an epoch
+            values |= _by_epoch(values, self.batches.steps)
         vars(self.progress).update(values)
+
+
+def _by_epoch(values: Mapping[str, Any], steps: int) -> dict[str, int]:
+    """What a checkpoint of an earlier version leaves out: there was one validation after each epoch of ``steps``."""
+    return {
+        "validations": values["epoch"],
+        "validated": values["step"] - values["step_in_epoch"],
+        "best_step": values["best_epoch"] * steps,
+        "best_validation": values["best_epoch"],
+    }

@@ -256,5 +256,7 @@ def _check(recipe: Recipe, workload: TableWorkload) -> None:
     for name, value in requirements.items():
         if getattr(recipe, name) not in (value, "auto"):
             raise NotAtOnce(f"many seeds at once need train.{name} {value}, but it is {getattr(recipe, name)}")
+    if recipe.has_budget:
+        raise NotAtOnce("many seeds at once are trained by epochs, but train.steps or validate_every is given")
     if recipe.precision not in ("auto", "fp32"):
         raise NotAtOnce(f"many seeds at once are trained in fp32, but train.precision is {recipe.precision}")

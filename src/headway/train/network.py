@@ -12,6 +12,7 @@ from headway.models.base import WEIGHTS
 from headway.run.directory import RunDirectory
 from headway.run.result import Result
 from headway.train.activations import checkpoint_activations
+from headway.train.budget import budget_of
 from headway.train.choice import WAYS, Length, Way, choose_way, free, timed_on_gpu
 from headway.train.device import choose_device, name_of
 from headway.train.diagnosis import diagnose
@@ -84,6 +85,7 @@ def _result(follower: Follower, training: Training, workload: Workload, recipe: 
         batch_size=training.batches.batch_size,
         threads=torch.get_num_threads(),
         cost=cost,
+        fit=f"best after step {progress.best_step:,} of {progress.step:,}" if recipe.has_budget else "",
         diagnosis=diagnosis.text,
         way=_way_text(way, training),
         try_=diagnosis.setting,
@@ -113,7 +115,7 @@ def make_training(workload: Workload, recipe: Recipe, arithmetic: Arithmetic, me
 
 def identity(run: RunDirectory, model: ModelConfig, recipe: Recipe) -> dict[str, str]:
     """What a checkpoint must be of for this training to go on from it."""
-    free = {"checkpoint_seconds", "price_per_hour", "workers", "epochs", "patience"}
+    free = {"checkpoint_seconds", "price_per_hour", "workers", "epochs", "steps", "tokens", "patience"}
     return {
         "data": read_json(run.path / "store.json").get("digest", ""),
         "model": digest(model.model_dump(mode="json")),
@@ -144,8 +146,9 @@ def tuned(run: RunDirectory, recipe: Recipe, workload: Workload, arithmetic: Ari
 
 
 def _way_of(recipe: Recipe, workload: Workload, arithmetic: Arithmetic, flops_a_step: float) -> Way:
-    epochs = min(recipe.epochs, recipe.patience + 1)
-    length = Length(flops_a_step, epochs * workload.batches(recipe, arithmetic.device).steps)
+    length = Length(
+        flops_a_step, budget_of(recipe, workload.batches(recipe, arithmetic.device)).fewest(recipe.patience)
+    )
     way = choose_way(recipe, length, arithmetic, lambda: timed_on_gpu(recipe, workload, arithmetic, make_training))
     free(arithmetic.device)
     return way

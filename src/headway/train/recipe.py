@@ -21,6 +21,17 @@ class Recipe(Config):
     """How a network is trained. Boosted trees use only the seed, the patience, the threads and the settings of loss and target."""
 
     epochs: int = Field(100, ge=1, le=100_000, description="The most passes over the training rows.")
+    steps: int | None = Field(
+        None, ge=1, description="The most optimizer steps, where the epochs have more; null: the epochs alone."
+    )
+    tokens: int | None = Field(
+        None, ge=1, description="The most tokens, where the epochs have more; null: the epochs alone. Of documents."
+    )
+    validate_every: int | None = Field(
+        None,
+        ge=1,
+        description="Optimizer steps from one validation to the next, which patience then counts; null: one after each epoch.",
+    )
     batch_size: Annotated[int, Field(ge=1, le=10_000_000)] | Literal["auto"] = Field(
         256, description="Rows in one optimizer step; auto takes the smallest that fills the hardware."
     )
@@ -142,6 +153,11 @@ class Recipe(Config):
             self.loss, self.target_scale, self.quantile, self.huber_delta, self.tweedie_power, self.focal_gamma
         )
         return PLAIN if own.is_plain else own
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether steps bound or divide the training, beside epochs."""
+        return not (self.steps is None and self.tokens is None and self.validate_every is None)
 
     @property
     def compiles(self) -> bool:

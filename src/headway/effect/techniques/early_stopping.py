@@ -7,11 +7,11 @@ PATIENCE = 3
 
 def _edit(setting: Setting) -> dict[str, int]:
     patience = setting.recipe.patience
-    return {"patience": patience if patience < setting.recipe.epochs else PATIENCE}
+    return {"patience": patience if patience < setting.epochs else PATIENCE}
 
 
 def _lacks(setting: Setting) -> str | None:
-    few = setting.recipe.epochs <= _edit(setting)["patience"]
+    few = setting.epochs <= _edit(setting)["patience"]
     return "the run has too few epochs to end early" if few else None
 
 
