@@ -102,7 +102,7 @@ def training_of(run: RunDirectory) -> Training:
 
 @pytest.mark.parametrize("steps", [18, 19, 20, 37, 38, 39])
 def test_a_checkpoint_of_an_earlier_version_goes_on(make_run: MakeRun, steps: int) -> None:
-    run = make_run(train={"epochs": 3})
+    run = make_run(model={"name": "mlp", "width": 8, "depth": 1, "dropout": 0.0}, train={"epochs": 3})
     first, second = training_of(run), training_of(run)
     events = first.run()
     while first.progress.step < steps:

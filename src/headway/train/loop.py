@@ -72,11 +72,6 @@ class Training:
         """How long it may take."""
         return budget_of(self.recipe, self.batches)
 
-    @cached_property
-    def budget(self) -> Budget:
-        """How long it may take."""
-        return budget_of(self.recipe, self.batches)
-
     def run(self) -> Iterator[Literal["step", "validation"]]:
         """Train until the budget is spent or the validation loss has not improved for ``patience`` validations, one an epoch by default.
 
@@ -223,9 +218,7 @@ class Training:
             step.scaler.load_state_dict(scaler)
         if values["best_loss"] is None:
             values["best_loss"] = float("inf")
-        if "validations" not in values:  # checkpoints from before there were validations within an epoch
-            values |= _by_epoch(values, self.batches.steps)
-        vars(self.progress).update(values)
+        vars(self.progress).update({**_by_epoch(values, self.batches.steps), **values})
 
 
 def _by_epoch(values: Mapping[str, Any], steps: int) -> dict[str, int]:
