@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from headway.data.batches import Batches
 from headway.train.recipe import Recipe
-
-if TYPE_CHECKING:
-    from headway.train.loop import Progress
 
 
 @dataclass(frozen=True)
@@ -20,13 +15,11 @@ class Budget:
     every: int | None
     epoch: int
 
-    def end_of_stretch(self, progress: Progress) -> int:
-        """The step after which the next validation is due. A training that went on from a checkpoint may have made it already."""
+    def next_validation(self, step: int, step_in_epoch: int, validated: int) -> int:
+        """The step after which it is due; ``validated``: the step of the last one. From a checkpoint on, it can be due at once."""
         if self.every is None:
-            end = progress.step - progress.step_in_epoch + self.epoch
-        else:
-            end = (progress.validated // self.every + 1) * self.every
-        return min(end, self.steps)
+            return min(step - step_in_epoch + self.epoch, self.steps)
+        return min((validated // self.every + 1) * self.every, self.steps)
 
     def fewest(self, patience: int) -> int:
         """Steps of a training of which no validation is better than the first."""

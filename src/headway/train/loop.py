@@ -81,7 +81,8 @@ class Training:
         while self._goes_on:
             self.step.network.train()
             self.meter.resume()
-            for _ in self._until(self.budget.end_of_stretch(progress)):
+            end = self.budget.next_validation(progress.step, progress.step_in_epoch, progress.validated)
+            for _ in self._until(end):
                 yield "step"
             self.meter.pause()
             self._validate()
