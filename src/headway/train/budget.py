@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from headway.data.batches import Batches
 from headway.train.recipe import Recipe
 
