@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from headway.data.opening import open_table
+from headway.data.split import TEST, Division
 from headway.project import Project, load_project
 from headway.tasks import has_target
 
@@ -24,6 +25,7 @@ PUBLISHED = {
     "adult": {"<=50K": 24_720 + 12_435, ">50K": 7_841 + 3_846},
     "credit-default": {"0": 23_364, "1": 6_636},
     "german-credit": {"good": 700, "bad": 300},
+    "sms-spam": {"ham": 4_827, "spam": 747},
     "breast-cancer": {"malignant": 212, "benign": 357},
 }
 
@@ -54,7 +56,7 @@ def test_a_project_loads_and_describes_itself(name: str) -> None:
 
 def test_the_projects_are_those_of_the_documentation() -> None:
     names = {"adult", "breast-cancer", "california-housing", "credit-default", "german-credit", "loans", *TEXTS}
-    assert names <= set(ALL)
+    assert names | {"banking77", "sms-spam"} <= set(ALL)
 
 
 def test_every_column_of_the_files_has_a_role(project: Project, root: Path) -> None:
@@ -95,6 +97,31 @@ def test_adult_keeps_the_official_files_apart(datasets: Path, root: Path) -> Non
     assert rows == {"adult-train.csv": 32_561, "adult-test.csv": 16_281}
     assert project.split.test_files == "adult-test.csv"
     assert not (root / "data").exists()  # the mirror is read where it lies
+
+
+def test_quotes_in_messages_are_text_and_equal_messages_are_on_one_side(datasets: Path, root: Path) -> None:
+    project = load_project("sms-spam", ROOT)
+    read = _read(project, root, "text")["text"]
+    lines = (datasets / "sms_spam" / "SMSSpamCollection").read_text("utf-8").splitlines()
+    assert read == [line.partition("\t")[2] for line in lines]
+    assert len(read) - len(set(read)) == 403
+    table = open_table(project.data, project.task, root)
+    sides: dict[str, set[int]] = {}
+    for text, part in zip(read, Division(table, project.split).parts.tolist(), strict=True):
+        sides.setdefault(text, set()).add(part)
+    assert {len(parts) for parts in sides.values()} == {1}
+
+
+def test_banking_has_its_77_intents_in_both_official_files_and_no_question_twice(datasets: Path, root: Path) -> None:
+    project = load_project("banking77", ROOT)
+    read = _read(project, root, "text", "category")
+    table = open_table(project.data, project.task, root)
+    is_test = Division(table, project.split).parts == TEST
+    intents = np.array(read["category"])
+    assert (int(is_test.sum()), int((~is_test).sum())) == (3_080, 10_003)
+    assert len(set(read["text"])) == 13_083
+    assert Counter(Counter(intents[is_test].tolist()).values()) == {40: 77}
+    assert len(set(intents[~is_test].tolist())) == 77
 
 
 def test_missing_values_of_adult_are_nulls(datasets: Path, root: Path) -> None:

@@ -23,7 +23,7 @@ from headway.data.file_profiles import profile_by_file
 from headway.data.formats import read_batches
 from headway.data.opening import open_table
 from headway.data.source import Table
-from headway.errors import DataError
+from headway.errors import ConfigError, DataError
 
 
 def opened(path: Path, features: dict[str, str]) -> Table:
@@ -127,6 +127,18 @@ def test_quoted_line_breaks_stay_in_names_and_values_and_types_do_not_follow_the
     assert path.stat().st_size > 1 << 22
     assert column(table, "a")[-3:] == [599_999.0, 0.5, None]
     assert column(table, "the\nnote")[-3:] == ["plain", "one\r\ntwo", None]
+
+
+def test_without_quotes_each_line_is_a_row_and_quotes_are_text(tmp_path: Path) -> None:
+    lines = ['say "a"\ty', '"open\tno', 'closed"\tyes', '"all"\tno', '"\tyes']
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    settings = {"source": str(tmp_path / "rows.csv"), "target": "y", "features": {'say "a"': "text"}}
+    config = DataConfig.parse({**settings, "csv": {"delimiter": "\t", "quotes": False}}, "data")
+    table = open_table(config, "classification", tmp_path)
+    assert column(table, 'say "a"') == ['"open', 'closed"', '"all"', '"']
+    assert column(table, "y") == ["no", "yes", "no", "yes"]
+    with pytest.raises(ConfigError, match="quotes must be true with delimiter spaces"):
+        DataConfig.parse({**settings, "csv": {"delimiter": "spaces", "quotes": False}}, "data")
 
 
 def test_json_lines_may_change_a_values_type_late(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from headway.data.inputs import Inputs
 from headway.models import model_configs
-from headway.models.layers import Columns, Dropout, OneHot, TokenBags
+from headway.models.bag import Bag
+from headway.models.layers import Columns, Dropout, OneHot, TableNetwork, TokenBags, WeightedBags
 from headway.models.mlp import MLP
 from headway.models.tabm import TabM
 
@@ -144,21 +145,65 @@ def test_a_network_with_too_many_weights_for_each_member_keeps_the_shared_ones(m
     assert folded(network, ()) is network
 
 
+def named(tokens: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"tokens_{i}": one for i, one in enumerate(tokens)}
+
+
 def test_tokens_enter_as_the_mean_of_their_embeddings_whatever_the_padding() -> None:
     torch.manual_seed(0)
     bags = TokenBags([9, 5], size=4)
-    assert not bags([torch.tensor([[3, 8]]), torch.tensor([[1]])]).any(), (
+    assert not bags(named([torch.tensor([[3, 8]]), torch.tensor([[1]])])).any(), (
         "a token that training never shows adds nothing"
     )
     for bag in bags.bags:
         torch.nn.init.normal_(bag.get_parameter("weight"))
     first, second = (bag.get_parameter("weight") for bag in bags.bags)
     tokens = [torch.tensor([[3, 8, 3], [0, 0, 0]], dtype=torch.int32), torch.tensor([[1], [2]], dtype=torch.int32)]
-    out = bags(tokens)
+    out = bags(named(tokens))
     truth = torch.stack([torch.cat([(2 * first[3] + first[8]) / 3, second[1]]), torch.cat([torch.zeros(4), second[2]])])
     torch.testing.assert_close(out, truth)
     wider = [functional.pad(tokens[0], (0, 7)), tokens[1]]
+    assert torch.equal(bags(named(wider)), out)
+
+
+def test_weighted_ngrams_enter_as_the_sum_of_weights_times_embeddings_whatever_the_padding() -> None:
+    torch.manual_seed(0)
+    bags = WeightedBags([9, 5], size=4).double()
+    first, second = (bag.get_parameter("weight") for bag in bags.bags)
+    tokens = named([torch.tensor([[3, 8], [0, 0]], dtype=torch.int32), torch.tensor([[1], [2]], dtype=torch.int32)])
+    weights = [torch.tensor([[0.5, -2.0], [0.0, 0.0]]), torch.tensor([[1.0], [3.0]])]
+    texts = tokens | {f"tokens_{i}_weights": one for i, one in enumerate(weights)}
+    out = bags(texts)
+    no_text = torch.zeros(4, dtype=torch.float64)
+    truth = torch.stack([torch.cat([0.5 * first[3] - 2 * first[8], second[1]]), torch.cat([no_text, 3 * second[2]])])
+    torch.testing.assert_close(out, truth)
+    wider = {name: functional.pad(one, (0, 7)) if name.startswith("tokens_0") else one for name, one in texts.items()}
     assert torch.equal(bags(wider), out)
+    out.sum().backward()
+    for bag in bags.bags:
+        gradient = bag.get_parameter("weight").grad
+        assert gradient is not None
+        assert not gradient[0].any(), "padding learns nothing"
+
+
+@pytest.mark.parametrize("activation", ["relu", "none"])
+@pytest.mark.parametrize("numeric", [0, 2])
+def test_a_bag_is_its_formula(activation: Any, numeric: int) -> None:
+    torch.manual_seed(0)
+    network = Bag(width=6, activation=activation).build(Inputs(numeric, (), (), 3, (9, 5))).double().eval()
+    assert isinstance(network, TableNetwork)
+    rows: dict[str, torch.Tensor] = {"numeric": torch.randn(1, numeric, dtype=torch.float64)}
+    rows |= {"categorical": torch.zeros(1, 0, dtype=torch.int64)}
+    rows |= {"tokens_0": torch.tensor([[3, 8, 0]]), "tokens_0_weights": torch.tensor([[0.5, 2.0, 0.0]])}
+    rows |= {"tokens_1": torch.tensor([[1]]), "tokens_1_weights": torch.tensor([[3.0]])}
+    state = network.state_dict()
+    hidden = 0.5 * state["columns.bags.bags.0.weight"][3] + 2 * state["columns.bags.bags.0.weight"][8]
+    hidden = hidden + 3 * state["columns.bags.bags.1.weight"][1]
+    if numeric:
+        hidden = hidden + state["body.0.0.linear.weight"] @ rows["numeric"][0] + state["body.0.0.linear.bias"]
+    hidden = hidden.relu() if activation == "relu" else hidden
+    truth = state["body.1.weight"] @ hidden + state["body.1.bias"]
+    torch.testing.assert_close(network(**rows)[0], truth)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,10 @@ class CsvOptions(Config):
         description="Lines with too few or too many values, such as a sum below the table. stop: the run stops; drop: they are left out.",
     )
 
+    quotes: bool = Field(
+        True, description='Whether a value may stand in quotes; false: the character " is one like all others.'
+    )
+
     @field_validator("delimiter")
     @classmethod
     def _no_letters(cls, value: str) -> str:
@@ -52,10 +56,16 @@ class CsvOptions(Config):
             raise ValueError(f"delimiter must be one character, spaces, or signs such as ::, but is {value!r}")
         return value
 
+    @model_validator(mode="after")
+    def _quotes_among_spaces(self) -> CsvOptions:
+        if self.delimiter == SPACES and not self.quotes:
+            raise ValueError("quotes must be true with delimiter spaces, but is false; remove it")
+        return self
+
     @property
     def how(self) -> dict[str, object]:
         """What decides on the rows; what was added later is left out where it says nothing, so that earlier digests hold."""
-        later = {"skip_lines", "uneven_lines"}
+        later = {"skip_lines", "uneven_lines", "quotes"}
         return self.model_dump(exclude={n for n in later if getattr(self, n) == type(self).model_fields[n].default})
 
 

@@ -46,7 +46,8 @@ def read_header(stream: IO[bytes], csv: CsvOptions, name: str) -> Header:
     except LookupError:
         raise _no_encoding(csv) from None
     lines = text.splitlines(keepends=True)[csv.skip_lines :]
-    reader = stdlib_csv.reader(lines, delimiter=csv.delimiter)
+    quoting = stdlib_csv.QUOTE_MINIMAL if csv.quotes else stdlib_csv.QUOTE_NONE
+    reader = stdlib_csv.reader(lines, delimiter=csv.delimiter, quoting=quoting)
     try:
         names = next(reader, [])
     except stdlib_csv.Error as error:  # a name of more than 131,072 characters
@@ -106,7 +107,8 @@ def csv_batches(
         ),
         parse_options=pacsv.ParseOptions(
             delimiter=csv.delimiter,
-            newlines_in_values=True,
+            quote_char='"' if csv.quotes else False,
+            newlines_in_values=csv.quotes,
             invalid_row_handler=leave_out if on_bad_line or csv.uneven_lines == "drop" else None,
         ),
         convert_options=pacsv.ConvertOptions(

@@ -7,6 +7,7 @@ import http.client
 import os
 import urllib.error
 import urllib.request
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,11 +24,15 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class File:
-    """A public file: its path in a mirror, its address, and the SHA-256 of its bytes in hex."""
+    """A public file: its path in a mirror, its address, and the SHA-256 of its bytes in hex.
+
+    ``member``: where the address is of a zip archive, the file's name in it.
+    """
 
     mirror: str
     address: str
     sha256: str
+    member: str = ""
 
     @property
     def name(self) -> str:
@@ -74,11 +79,13 @@ def _fetch(file: File, path: Path) -> Path:
     try:
         with replacing(path) as partial:
             digest = _download(file.address, partial)
+            if file.member:
+                digest = _unpack(partial, file.member)
             if digest != file.sha256:
                 raise DataError(
                     f"{file.address} must have SHA-256 {file.sha256[:12]}…, but the download has {digest[:12]}…; {fix}"
                 )
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, zipfile.BadZipFile, KeyError) as error:
         raise DataError(f"{file.address} must be fetched, but: {_reason(error)}; {fix}") from None
     return path
 
@@ -92,6 +99,14 @@ def _download(address: str, path: Path) -> str:
             whole.update(block)
             out.write(block)
     return whole.hexdigest()
+
+
+def _unpack(path: Path, member: str) -> str:
+    """Replace an archive by one of its files; the SHA-256 of that one. Raises BadZipFile, or KeyError where there is none."""
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read(member)
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _reason(error: Exception) -> str:

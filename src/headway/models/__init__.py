@@ -4,7 +4,8 @@ base         what every model's settings offer
 description  a trained model, described beside its weights
 contributions  what each column contributes to a prediction; attribution: of networks
 cross_fitting  the fits to all parts of the rows but one, for ensemble
-layers       parts of networks; transformer: those of gpt; folded, folded_members, stacked: networks computed in another way
+layers       parts of networks; transformer: those of gpt and encoder; encoding: those of encoder alone
+folded, folded_members, stacked: networks computed in another way
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ PARTS = frozenset(
         "contributions",
         "cross_fitting",
         "description",
+        "encoding",
         "folded",
         "folded_members",
         "layers",

@@ -5,7 +5,7 @@ Shapes: B batch, F numeric columns, C categorical columns, D width of what comes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,30 +47,66 @@ class Embeddings(nn.Module):
         return self.table(codes_BC + self.offsets).flatten(1)
 
 
-class TokenBags(nn.Module):
+class Texts(nn.Module):
+    """What text columns become: (B, W) by name to (B, columns * size)."""
+
+    def __init__(self, count: int, size: int) -> None:
+        super().__init__()
+        self.count, self.width = count, count * size
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """Of a deep one its blocks, one by one: what activation checkpointing wraps."""
+        return []
+
+
+class TokenBags(Texts):
     """Columns of tokens, (B, W) int each, to (B, columns * size): the mean of each row's embeddings, zero for a row without tokens.
 
     Embeddings begin at zero, so that a token which training never shows adds nothing.
     """
 
     def __init__(self, vocabularies: Sequence[int], size: int = 32) -> None:
-        super().__init__()
-        self.width = len(vocabularies) * size
+        super().__init__(len(vocabularies), size)
         self.bags = nn.ModuleList(
             nn.EmbeddingBag(count, size, mode="mean", padding_idx=0, _weight=torch.zeros(count, size))
             for count in vocabularies
         )
 
-    def forward(self, tokens: Sequence[Tensor]) -> Tensor:
-        return torch.cat([bag(one) for bag, one in zip(self.bags, tokens, strict=True)], -1)
+    def forward(self, texts: Mapping[str, Tensor]) -> Tensor:
+        return torch.cat([bag(texts[f"tokens_{i}"]) for i, bag in enumerate(self.bags)], -1)
+
+
+class WeightedBags(Texts):
+    """Columns of weighted n-grams, (B, W) int and (B, W) float each, to (B, columns * size): the sum of weights times embeddings.
+
+    ``dropout``: the share of the n-grams that are left out at a step of training.
+    """
+
+    def __init__(self, counts: Sequence[int], size: int, dropout: float = 0.0) -> None:
+        super().__init__(len(counts), size)
+        self.bags = nn.ModuleList(nn.EmbeddingBag(count, size, mode="sum", padding_idx=0) for count in counts)
+        self.drop = Dropout(dropout)
+        for bag in self.bags:
+            weight = bag.get_parameter("weight")
+            nn.init.normal_(weight, std=size**-0.5)
+            nn.init.zeros_(weight[0])
+
+    def forward(self, texts: Mapping[str, Tensor]) -> Tensor:
+        parts = []
+        for i, bag in enumerate(self.bags):
+            weights = texts[f"tokens_{i}_weights"].to(bag.get_parameter("weight").dtype)
+            parts.append(bag(texts[f"tokens_{i}"], per_sample_weights=self.drop(weights)))
+        return torch.cat(parts, -1)
 
 
 class Columns(nn.Module):
-    """Numbers (through ``encoder`` if given), narrow categories one-hot, wide ones embedded, tokens in bags, side by side.
+    """Numbers (through ``encoder`` if given), narrow categories one-hot, wide ones embedded, texts through ``texts``, side by side.
 
-    Shape: x_BF float, codes_BC int and tokens (B, W) int each to (B, width). ``chunks`` lists the width of each part that comes from one
-    column, and ``places`` the number of that one: the numeric columns come first, then the categorical ones, then those of tokens.
-    ``order``: of the numeric columns, where ``encoder`` gives them in another one.
+    Shape: x_BF float, codes_BC int and texts (B, W) by name to (B, width). ``chunks`` lists the width of each part that comes from one
+    column, and ``places`` the number of that one: the numeric columns come first, then the categorical ones, then the texts.
+    ``order``: of the numeric columns, where ``encoder`` gives them in another one. ``texts`` gives (B, its ``width``), an equal part for
+    each column.
     """
 
     narrow: Tensor
@@ -82,7 +118,7 @@ class Columns(nn.Module):
         categorical: Sequence[int],
         encoder: nn.Module | None = None,
         encoded: Sequence[int] | None = None,
-        tokens: Sequence[int] = (),
+        texts: Texts | None = None,
         order: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
@@ -97,14 +133,15 @@ class Columns(nn.Module):
         self.chunks = [*(encoded if encoded is not None else [1] * numeric), *(categorical[i] for i in narrow)]
         if self.embeddings is not None:
             self.chunks += [self.embeddings.width // len(wide)] * len(wide)
-        self.bags = TokenBags(tokens) if tokens else None
-        if self.bags is not None:
-            self.chunks += [self.bags.width // len(tokens)] * len(tokens)
+        self.bags = texts  # the name by which bundles hold their weights
+        count = 0 if texts is None else texts.count
+        if texts is not None:
+            self.chunks += [texts.width // count] * count
         self.width = sum(self.chunks)
         self.places = [*(range(numeric) if order is None else order), *(numeric + i for i in (*narrow, *wide))]
-        self.places += range(numeric + len(categorical), numeric + len(categorical) + len(tokens))
+        self.places += range(numeric + len(categorical), numeric + len(categorical) + count)
 
-    def forward(self, numeric: Tensor, categorical: Tensor, tokens: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, numeric: Tensor, categorical: Tensor, texts: Mapping[str, Tensor] | None = None) -> Tensor:
         parts = []
         if self.has_numeric:
             parts.append(numeric if self.encoder is None else self.encoder(numeric))
@@ -113,8 +150,23 @@ class Columns(nn.Module):
         if self.embeddings is not None:
             parts.append(self.embeddings(categorical.index_select(-1, self.wide)))
         if self.bags is not None:
-            parts.append(self.bags(tokens))
+            parts.append(self.bags(texts or {}))
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+
+
+class Summed(nn.Module):
+    """What `Columns` gives, (B, its width) to (B, width): its texts, each of that width, added to a linear layer of all else."""
+
+    def __init__(self, columns: Columns, width: int) -> None:
+        super().__init__()
+        texts = 0 if columns.bags is None else columns.bags.width
+        self.parts = [columns.width - texts, *[width] * (texts // width)]
+        self.linear = nn.Linear(self.parts[0], width) if self.parts[0] else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        rest, *texts = x.split(self.parts, -1)
+        parts = texts if self.linear is None else [self.linear(rest), *texts]
+        return sum(parts[1:], start=parts[0])
 
 
 class TableNetwork(nn.Module):
@@ -128,15 +180,17 @@ class TableNetwork(nn.Module):
     @property
     def blocks(self) -> list[nn.Module]:
         """The hidden layers, one by one: what activation checkpointing wraps."""
+        if self.columns.bags is not None and self.columns.bags.blocks:
+            return self.columns.bags.blocks
         inner = [block for part in self.body.modules() if isinstance(part, nn.ModuleList) for block in part]
         return inner or [part for part in self.body.children() if isinstance(part, nn.Sequential)]
 
-    def encode(self, numeric: Tensor, categorical: Tensor, **tokens: Tensor) -> Tensor:
+    def encode(self, numeric: Tensor, categorical: Tensor, **texts: Tensor) -> Tensor:
         """(B, D): the columns side by side, each in a place of its own."""
-        return self.columns(numeric, categorical, [tokens[f"tokens_{i}"] for i in range(len(tokens))])
+        return self.columns(numeric, categorical, texts)
 
-    def forward(self, numeric: Tensor, categorical: Tensor, **tokens: Tensor) -> Tensor:
-        return self.body(self.encode(numeric, categorical, **tokens))
+    def forward(self, numeric: Tensor, categorical: Tensor, **texts: Tensor) -> Tensor:
+        return self.body(self.encode(numeric, categorical, **texts))
 
 
 class Dropout(nn.Module):

@@ -41,10 +41,11 @@ class MLP(ModelConfig):
         """x_BF and codes_BC to outputs_BO."""
         from torch import nn
 
-        from headway.models.layers import Columns, Dropout, TableNetwork
+        from headway.models.layers import Columns, Dropout, TableNetwork, TokenBags
 
         activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
-        columns = Columns(inputs.numeric, inputs.categorical, tokens=inputs.tokens)
+        texts = TokenBags(inputs.tokens) if inputs.tokens else None
+        columns = Columns(inputs.numeric, inputs.categorical, texts=texts)
         layers: list[nn.Module] = []
         width = columns.width
         for _ in range(self.depth):

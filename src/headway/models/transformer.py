@@ -1,4 +1,4 @@
-"""The parts of GPT.
+"""The parts of transformers: of GPT, whose tokens see those before them, and of the encoder, whose tokens see all.
 
 Under autocast all of it is computed in autocast's format: the stream, norms, positions and activation too, which autocast itself computes
 in fp32. Weights stay as they are and are cast where they are used.
@@ -25,10 +25,10 @@ LONGEST_PLAIN = 1024
 """Context up to which a CPU attends in bfloat16 by plain products: torch's fused kernel takes up to seven times as long there."""
 
 
-def rotary(tokens: int, width: int) -> tuple[Tensor, Tensor]:
+def rotary(tokens: int, width: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """Cosines and sines (T, E/2) of every position's angles."""
-    speeds = ROTARY_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
-    angles = torch.outer(torch.arange(tokens, dtype=torch.float32), speeds)
+    speeds = ROTARY_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32, device=device) / width)
+    angles = torch.outer(torch.arange(tokens, dtype=torch.float32, device=device), speeds)
     return angles.cos(), angles.sin()
 
 
@@ -38,12 +38,18 @@ def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
 
-def attend_plainly(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor) -> Tensor:
-    """Causal attention by its definition, softmax(q kᵀ / √E) v, in three products of all heads at once."""
+def attend_plainly(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, hidden_B11T: Tensor | None = None) -> Tensor:
+    """Attention by its definition, softmax(q kᵀ / √E) v, in three products of all heads at once.
+
+    Causal, or of all tokens but those where ``hidden_B11T`` is -inf rather than 0.
+    """
     tokens, width = q_BHTE.shape[-2:]
-    hidden_TT = torch.full((tokens, tokens), float("-inf"), dtype=q_BHTE.dtype, device=q_BHTE.device).triu(1)
+    if hidden_B11T is None:
+        hidden = torch.full((tokens, tokens), float("-inf"), dtype=q_BHTE.dtype, device=q_BHTE.device).triu(1)
+    else:
+        hidden = hidden_B11T.expand(-1, q_BHTE.shape[1], -1, -1).flatten(0, 1)
     q, k, v = (x.flatten(0, 1) for x in (q_BHTE, k_BHTE, v_BHTE))
-    scores = torch.baddbmm(hidden_TT, q, k.transpose(1, 2), alpha=width**-0.5)
+    scores = torch.baddbmm(hidden, q, k.transpose(1, 2), alpha=width**-0.5)
     return (scores.softmax(-1).to(v.dtype) @ v).unflatten(0, q_BHTE.shape[:2])
 
 
@@ -84,7 +90,7 @@ class SquaredReLU(torch.autograd.Function):
 
 
 class Attention(nn.Module):
-    """Causal self-attention."""
+    """Self-attention: causal, or of all tokens but those where ``hidden_B11T`` is -inf rather than 0."""
 
     def __init__(self, width: int, heads: int, dropout: float, qk_norm: bool) -> None:
         super().__init__()
@@ -92,16 +98,18 @@ class Attention(nn.Module):
         self.qkv = Linear(width, 3 * width, bias=False)
         self.out = Linear(width, width, bias=False)
 
-    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, hidden_B11T: Tensor | None = None) -> Tensor:
         q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in self.qkv(x_BTD).chunk(3, -1))
         if self.qk_norm:
             q, k = (functional.rms_norm(p, (p.shape[-1],)) for p in (q, k))
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         dropout = self.dropout if self.training else 0.0
         if v.device.type == "cpu" and v.dtype is torch.bfloat16 and not dropout and v.shape[2] <= LONGEST_PLAIN:
-            y_BHTE = attend_plainly(q, k, v)
+            y_BHTE = attend_plainly(q, k, v, hidden_B11T)
         else:
-            y_BHTE = functional.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
+            y_BHTE = functional.scaled_dot_product_attention(
+                q, k, v, attn_mask=hidden_B11T, is_causal=hidden_B11T is None, dropout_p=dropout
+            )
         return self.out(y_BHTE.transpose(1, 2).flatten(2))
 
 
@@ -116,9 +124,22 @@ class Block(nn.Module):
         self.down = Linear(4 * width, width, bias=False)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        x_BTD = x_BTD + self.drop(self.attention(self.norm_attention(x_BTD), cos, sin))
+    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, hidden_B11T: Tensor | None = None) -> Tensor:
+        x_BTD = x_BTD + self.drop(self.attention(self.norm_attention(x_BTD), cos, sin, hidden_B11T))
         return x_BTD + self.drop(self.down(SquaredReLU.apply(self.up(self.norm_feed(x_BTD)))))
+
+
+def initialise(network: nn.Module) -> None:
+    """Each block begins as the identity: what it adds to the stream starts at zero."""
+    for name, weight in network.named_parameters():
+        if weight.ndim < 2:
+            continue
+        if name.endswith(("out.weight", "down.weight")):
+            nn.init.zeros_(weight)
+        elif name.startswith(("embedding", "head")):
+            nn.init.normal_(weight, std=0.02)
+        else:
+            nn.init.normal_(weight, std=1 / math.sqrt(weight.shape[1]))
 
 
 class Transformer(nn.Module):
@@ -146,21 +167,9 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList([Block(width, heads, dropout, qk_norm) for _ in range(layers)])
         self.norm = Norm(width)
         self.head = Linear(width, vocabulary, bias=False)
-        self._initialise()
+        initialise(self)
         if tied:
             self.head.weight = self.embedding.weight
-
-    def _initialise(self) -> None:
-        """Each block begins as the identity: what it adds to the stream starts at zero."""
-        for name, weight in self.named_parameters():
-            if weight.ndim < 2:
-                continue
-            if name.endswith(("out.weight", "down.weight")):
-                nn.init.zeros_(weight)
-            elif name.startswith(("embedding", "head")):
-                nn.init.normal_(weight, std=0.02)
-            else:
-                nn.init.normal_(weight, std=1 / math.sqrt(weight.shape[1]))
 
     def forward(self, tokens: Tensor) -> Tensor | Projection:
         projection = self._project(tokens)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +36,9 @@ def server(tmp_path: Path) -> Iterator[str]:
     folder.mkdir()
     (folder / "right.csv").write_bytes(CONTENT)
     (folder / "wrong.csv").write_bytes(CONTENT[:-2])
+    with zipfile.ZipFile(folder / "both.zip", "w") as archive:
+        archive.writestr("folder/right.csv", CONTENT)
+        archive.writestr("wrong.csv", CONTENT[:-2])
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as http:
         thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
         thread.start()
@@ -78,6 +82,21 @@ def test_a_file_that_the_server_lacks_is_one_line(server: str, root: Path) -> No
     with pytest.raises(DataError) as error:
         fetch.find(File("toy/none.csv", f"{server}/none.csv", SHA256), root / "toy", root)
     _assert_one_line(error, "404")
+
+
+def test_a_file_in_an_archive_is_fetched_as_itself(server: str, root: Path) -> None:
+    archive, folder = f"{server}/both.zip", root / "toy"
+    path = fetch.find(File("toy/right.csv", archive, SHA256, "folder/right.csv"), folder, root)
+    assert path.read_bytes() == CONTENT
+    for address, member, reason in (
+        (archive, "wrong.csv", "must have SHA-256"),
+        (archive, "none.csv", "There is no item named"),
+        (f"{server}/right.csv", "right.csv", "File is not a zip file"),
+    ):
+        with pytest.raises(DataError) as error:
+            fetch.find(File("toy/other.csv", address, SHA256, member), folder, root)
+        _assert_one_line(error, reason)
+    assert [p.name for p in folder.iterdir()] == ["right.csv"]
 
 
 def test_a_server_that_does_not_answer_is_one_line(root: Path) -> None:
@@ -145,4 +164,4 @@ def test_unknown_names_and_options_are_explained(root: Path) -> None:
         locate("adlt", {}, root)
     with pytest.raises(ConfigError, match="no such setting"):
         locate("adult", {"rows": 3}, root)
-    assert {"adult", "loans", "credit-default", "bike-sharing"} <= set(names())
+    assert {"adult", "loans", "credit-default", "bike-sharing", "banking77", "sms-spam"} <= set(names())
