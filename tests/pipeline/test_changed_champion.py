@@ -129,6 +129,6 @@ def test_beside_a_damaged_champion_the_version_before_it_is_compared_with(racing
     assert decision.promoted, decision.reason
     assert "against version 3's" in decision.reason
     assert f"the champion, version {fifth.version}, cannot be compared: " in decision.reason
-    assert decision.reason.endswith("; compared with version 3, the newest whole one before")
+    assert decision.reason.endswith("; compared with version 3, the newest undamaged version before it")
     last = tracking.history(racing, "german-credit")[-1]
     assert (last.kind, last.before, last.after) == ("promotion", fifth.version, decision.version)

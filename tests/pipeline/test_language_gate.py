@@ -72,7 +72,7 @@ def test_beside_a_damaged_champion_a_worse_model_meets_the_version_before_and_st
     assert decision.reason.startswith("not promoted: bits a byte ")
     assert "against version 1's" in decision.reason
     assert re.search(f"the champion, version 2, cannot be compared: .*{text}", decision.reason)
-    assert decision.reason.endswith("; compared with version 1, the newest whole one before")
+    assert decision.reason.endswith("; compared with version 1, the newest undamaged version before it")
     assert len(decision.reason.splitlines()) == 1
     assert letters.aliases() == {"1": ["previous"], "2": ["champion"], "3": ["challenger"]}
 
@@ -83,7 +83,7 @@ def test_a_model_as_good_as_the_version_before_takes_the_place_of_a_damaged_cham
     stages.evaluate(as_good, letters.root, reporter)
     (line,) = reporter.warnings
     assert line.startswith("the champion, version 2, cannot be compared: ")
-    assert line.endswith("; compared with version 1, the newest whole one before")
+    assert line.endswith("; compared with version 1, the newest undamaged version before it")
     decision = stages.register(as_good, letters.root, Silent())
     assert (decision.promoted, decision.difference) == (True, 0.0)
     last = tracking.history(letters.root, "little")[-1]

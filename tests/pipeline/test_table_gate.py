@@ -76,7 +76,7 @@ def test_beside_a_damaged_champion_a_worse_model_meets_the_version_before_and_st
     damage(rows.bundle("2"))
     decision, (warning,) = judged(rows.root, rows.worse)
     assert re.search(f"^the champion, version 2, cannot be compared: .*{text}", warning)
-    assert warning.endswith("; compared with version 1, the newest whole one before")
+    assert warning.endswith("; compared with version 1, the newest undamaged version before it")
     assert decision.reason.startswith("not promoted: AUC ")
     assert "against version 1's" in decision.reason
     assert decision.reason.endswith(warning)

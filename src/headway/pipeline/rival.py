@@ -60,7 +60,11 @@ class Rival:
         if self.problem is None:
             return self.remark
         text = f"the champion, version {self.in_charge}, cannot be compared: {self.problem}"
-        instead = "" if self.version is None else f"compared with version {self.version}, the newest whole one before"
+        instead = (
+            ""
+            if self.version is None
+            else f"compared with version {self.version}, the newest undamaged version before it"
+        )
         return "; ".join(part for part in (text, instead, self.remark) if part)
 
 

@@ -175,7 +175,7 @@ def rename(cursor: Any, old: str, new: str, mark: str) -> None:
 
 def _line(one: Elsewhere) -> str:
     if one.copy:
-        return f"this folder is a copy of {one.former}; from here on its runs and models are its own, and nothing is written there"
+        return f"this folder is a copy of {one.former}; from now on it has its own runs and models, and that folder is not changed"
     return f"this folder was {one.former} before; its runs and models now name {one.root}"
 
 

@@ -242,9 +242,7 @@ def _greeting(root: Path, options: UpOptions, setting: Database | None) -> list[
     names = ", ".join(serving_state["names"])
     names = names or "no project yet: headway init --data FILE --target COLUMN"
     if serving_state["start"]:
-        lines.append(
-            f"start    {serving_state['start']}  a page that says how, with links to each project's form and runs"
-        )
+        lines.append(f"start    {serving_state['start']}  a page with links to each project's form and runs")
     if options.only in (None, "prefect"):
         lines.append(f"Prefect  {servers.prefect}  start and schedule retrainings: {names}")
     if options.only in (None, "mlflow"):

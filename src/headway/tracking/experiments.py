@@ -52,8 +52,8 @@ _STUDIES = _Kind(
     "Studies",
     ("tags.`verdict`", "metrics.`effect/time_to_target`", "metrics.`effect/step_time`", "duration"),
     "",
-    "What each efficiency technique gains on `{name}`: one run is one study, and the runs below it are its techniques. Times are shares "
-    "of the baseline's: 0.5 is half the time. `headway effect {name}` starts a study; `headway seeds {name}` is listed here, too.",
+    "Studies of what each efficiency technique gains on `{name}`: one run is one study, and the runs below it are its techniques. Times "
+    "are shares of the baseline's time: 0.5 is half of it. `headway effect {name}` starts a study; `headway seeds` is listed here, too.",
 )
 _WATCHES = _Kind(
     " watches",
