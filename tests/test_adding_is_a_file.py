@@ -96,7 +96,7 @@ print(json.dumps(retrain("calls", settings)))
 
 TEXTS = """
 summary = retrain("little")
-text = sample("little", root, "the ", tokens=40, temperature=0.0, seed=0)
+text = sample("little", root, "the ", {"tokens": 40, "temperature": 0})
 print(json.dumps({**summary, "sample": text}))
 """
 

@@ -54,6 +54,33 @@ def test_attention_is_the_formula() -> None:
     torch.testing.assert_close(attention(x, cos, sin), attention.out(torch.cat(heads, -1)), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 2), (4, 1), (6, 3)])
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_grouped_queries_are_heads_whose_keys_and_values_are_repeated(heads: int, kv_heads: int, qk_norm: bool) -> None:
+    shape = {"width": 24, "heads": heads, "qk_norm": qk_norm}
+    grouped, plain = network(kv_heads=kv_heads, **shape).double(), network(**shape).double()
+    state = grouped.state_dict()
+    for name in [name for name in state if name.endswith("qkv.weight")]:
+        q, k, v = state[name].split([24, 24 // heads * kv_heads, 24 // heads * kv_heads])
+        repeated = [
+            p.unflatten(0, (kv_heads, -1)).repeat_interleave(heads // kv_heads, 0).flatten(0, 1) for p in (k, v)
+        ]
+        state[name] = torch.cat([q, *repeated])
+    plain.load_state_dict(state)
+    tokens = torch.randint(0, 11, (3, 12))
+    torch.testing.assert_close(grouped(tokens), plain(tokens), rtol=1e-12, atol=1e-12)
+
+
+def test_heads_of_keys_and_values_divide_the_heads() -> None:
+    with pytest.raises(ConfigError, match=r"heads must be a multiple of kv_heads, but is 4 with 3 kv_heads"):
+        GPT.parse({"heads": 4, "kv_heads": 3}, "model")
+    with pytest.raises(ConfigError, match=r"kv_heads must be at least 1, but is 0"):
+        GPT.parse({"kv_heads": 0}, "model")
+    assert network(kv_heads=None).state_dict().keys() == network(kv_heads=2).state_dict().keys()
+    for one, same in zip(network().parameters(), network(kv_heads=2).parameters(), strict=True):
+        assert one.equal(same)
+
+
 def test_rotated_products_depend_on_the_distance_alone() -> None:
     q, k = torch.randn(8), torch.randn(8)
     cos, sin = rotary(30, 8)

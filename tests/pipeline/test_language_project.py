@@ -106,10 +106,12 @@ def test_a_fresh_process_completes_a_prompt_as_the_command_line_does(root: Path,
 
     words = [sys.executable, "-c", LOAD, tracking_uri(root)]
     answer = subprocess.run(words, capture_output=True, text=True, check=True, cwd=root).stdout.splitlines()[-1]
-    assert answer == repr(sample("little", root, "the ", tokens=20, temperature=0.8, seed=0))
-    assert sample("little", root, "the ", tokens=20, temperature=0.0, seed=0) == sample(
-        "little", root, "the ", tokens=20, temperature=0.0, seed=1
-    )
+    pieces: list[str] = []
+    text = sample("little", root, "the ", {"tokens": 20}, pieces.append)
+    assert answer == repr(text)
+    assert (pieces[0], "".join(pieces), len(pieces)) == ("the ", f"the {text}", 1 + len(text))
+    likeliest = [sample("little", root, "the ", {"tokens": 20, "temperature": 0, "seed": seed}) for seed in (0, 1)]
+    assert likeliest[0] == likeliest[1]
 
 
 def test_documents_are_scored_by_every_road_alike_and_blank_ones_are_refused(
@@ -196,8 +198,12 @@ def test_what_cannot_be_sampled_is_one_line(
     assert cli.main(["sample", "little"]) == 2
     assert cli.main(["sample", "rows"]) == 2
     assert cli.main(["sample", "little", "--tokens", "0"]) == 2
+    assert cli.main(["sample", "little", "--top-p", "2"]) == 2
+    assert cli.main(["sample", "little", "--stop", ""]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "headway: little has no champion yet. Run: headway run little"
     assert lines[1] == "headway: rows must be a language project to be sampled, but its task is regression"
-    assert lines[2].startswith("headway: --tokens must be at least 1")
-    assert len(lines) == 3
+    assert lines[2] == "headway: --tokens must be a whole number of at least 1, but is 0"
+    assert lines[3] == "headway: --top-p must be a number above 0 and at most 1, but is 2.0"
+    assert lines[4] == "headway: --stop must be texts of at least one character, but one is empty"
+    assert len(lines) == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,6 +52,17 @@ def test_a_prompt_is_continued_and_a_text_measured(client: TestClient) -> None:
     assert (status, answer["predictions"][0]["loss"] > 0) == (200, True)
 
 
+def test_a_completion_ends_before_a_stop_word_and_without_one_is_the_same_until_there(client: TestClient) -> None:
+    prompts = [{"prompt": "ab"}, {"prompt": "cab b"}, {"prompt": "a" * 50}]
+    whole = [row["completion"] for row in ask(client, prompts, tokens=60)[1]["predictions"]]
+    cut = [row["completion"] for row in ask(client, prompts, tokens=60, stop=["b", "ca"])[1]["predictions"]]
+    assert cut == [re.split("b|ca", text)[0] for text in whole]
+    assert cut != whole
+    assert [row["completion"] for row in ask(client, prompts, tokens=60, stop="b")[1]["predictions"]] == [
+        text.split("b")[0] for text in whole
+    ]
+
+
 @pytest.mark.parametrize(
     ("rows", "params", "line"),
     [
@@ -70,6 +82,16 @@ def test_a_prompt_is_continued_and_a_text_measured(client: TestClient) -> None:
         ([{"prompt": "a"}], {"temperature": -1}, "params.temperature must be a number from 0 to 100"),
         ([{"prompt": "a"}], {"temperature": "nan"}, "params.temperature must be a number from 0 to 100"),
         ([{"prompt": "a"}], {"seed": -1}, "params.seed must be a whole number from 0"),
+        ([{"prompt": "a"}], {"top_p": 0}, "params.top_p must be a number above 0 and at most 1, but is 0"),
+        ([{"prompt": "a"}], {"top_p": 2}, "params.top_p must be a number above 0 and at most 1, but is 2"),
+        ([{"prompt": "a"}], {"top_k": -1}, "params.top_k must be a whole number from 0"),
+        (
+            [{"prompt": "a"}],
+            {"stop": ["a", ""]},
+            "params.stop must be texts of at least one character, but one is empty",
+        ),
+        ([{"prompt": "a"}], {"stop": [None]}, "params.stop must be a text or a list of texts, but is [None]"),
+        ([{"prompt": "a"}], {"stop": ["a"] * 17}, "params.stop must be at most 16 texts, but is 17"),
     ],
 )
 def test_what_is_wrong_with_a_prompt_or_a_parameter_is_one_line(

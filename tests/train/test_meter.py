@@ -145,8 +145,8 @@ def test_networks_that_train_at_once_are_counted_as_many_times_one(columns: str)
     assert operations == count * flops_of(Recipe(batch_size=ROWS), workload, FP32)
 
 
-@pytest.mark.parametrize("tied", [False, True])
-def test_a_gpts_count_is_what_publications_take(tied: bool) -> None:
+@pytest.mark.parametrize(("tied", "kv_heads"), [(False, None), (True, None), (False, 1)])
+def test_a_gpts_count_is_what_publications_take(tied: bool, kv_heads: int | None) -> None:
     class Text(LanguageWorkload):
         """As much of one as is counted: random tokens."""
 
@@ -161,10 +161,12 @@ def test_a_gpts_count_is_what_publications_take(tied: bool) -> None:
     class Stub:
         preparation = Prepared()
 
-    workload = Text(Stub(), GPT(layers=3, heads=2, width=64, context=32, tied=tied))  # pyrefly: ignore
+    model = GPT(layers=3, heads=2, width=64, context=32, tied=tied, kv_heads=kv_heads)
+    workload = Text(Stub(), model)  # pyrefly: ignore
     counted = flops_of(Recipe(batch_size=4), workload, FP32) / (4 * 32)
     assert workload.usual_flops(workload.build()) == pytest.approx(counted, rel=0.01)
-    matrices = 3 * 12 * 64**2 + 300 * 64
+    attention = 4 * 64**2 if kv_heads is None else (2 + 2 * kv_heads / 2) * 64**2
+    matrices = 3 * (attention + 8 * 64**2) + 300 * 64
     assert counted == 6 * matrices + 12 * 3 * 64 * 32
 
 

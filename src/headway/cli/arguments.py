@@ -147,7 +147,11 @@ def _study(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Com
             "effect", do["effect"], "Measure what each efficiency technique gains, at equal quality.", examples.EFFECT
         )
     )
-    sample = command("sample", do["sample"], "Continue a prompt with a project's language model.", examples.SAMPLE)
+    _sample(command("sample", do["sample"], "Continue a prompt with a project's language model.", examples.SAMPLE))
+
+
+def _sample(sample: argparse.ArgumentParser) -> None:
+    """How a language model goes on with a text."""
     _project(sample)
     sample.add_argument("--prompt", default="\n", metavar="TEXT", help="the beginning of the text")
     sample.add_argument("--tokens", type=int, default=300, metavar="N", help="tokens to add (default 300)")
@@ -158,6 +162,12 @@ def _study(command: Callable[..., argparse.ArgumentParser], do: Mapping[str, Com
         metavar="T",
         help="0: always the likeliest token; higher: more variety (default 0.8)",
     )
+    text = "draw from the K likeliest tokens (default 0: from all)"
+    sample.add_argument("--top-k", type=int, default=0, metavar="K", help=text)
+    text = "draw from the likeliest tokens that together have this chance (default 1: from all)"
+    sample.add_argument("--top-p", type=float, default=1.0, metavar="P", help=text)
+    text = "end before this text; may be given more than once"
+    sample.add_argument("--stop", action="append", default=[], metavar="TEXT", help=text)
     sample.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the draw (default 0)")
 
 

@@ -49,12 +49,13 @@ def watch(options: argparse.Namespace) -> int:
 
 
 def sample(options: argparse.Namespace) -> int:
-    """Continue a prompt."""
+    """Continue a prompt, printed as it is written."""
     from headway.cli.overview import sample
+    from headway.tasks.completion import PARAMETERS
 
-    shape = {"tokens": options.tokens, "temperature": options.temperature, "seed": options.seed}
-    text = sample(options.project, find_root(), options.prompt, **shape)
-    print(options.prompt + text)
+    params = {one.name: getattr(options, one.name) for one in PARAMETERS}
+    text = sample(options.project, find_root(), options.prompt, params, partial(print, end="", flush=True))
+    print()
     answer(options, {"project": options.project, "prompt": options.prompt, "text": text})
     return 0
 

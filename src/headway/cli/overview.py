@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headway.errors import ConfigError, HeadwayError
 from headway.files.records import Record, plain
@@ -171,12 +172,16 @@ def _tracked(root: Path, name: str) -> tuple[list[VersionRow], list[RunRow]]:
     return tracking.versions(root, name), tracking.list_runs(root, name, 100)
 
 
-def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: float, seed: int) -> str:
-    """The champion's continuation of a prompt. Raises ConfigError where there is no champion, or it is no language model."""
-    if tokens < 1 or temperature < 0:
-        raise ConfigError(
-            f"--tokens must be at least 1 and --temperature at least 0, but they are {tokens} and {temperature:g}"
-        )
+def sample(
+    name: str, root: Path, prompt: str, params: Mapping[str, Any], say: Callable[[str], object] | None = None
+) -> str:
+    """The champion's continuation of a prompt. ``say`` is given the prompt, and the pieces of its continuation as they are written.
+
+    Raises ConfigError where there is no champion, or it is no language model, or a parameter is none.
+    """
+    from headway.serve.sampling import sampling_of
+
+    sampling = sampling_of(params, lambda name: f"--{name.replace('_', '-')}", ConfigError, math.inf)
     settings = load_project(name, root)
     if has_target(settings.task):
         raise ConfigError(f"{name} must be a language project to be sampled, but its task is {settings.task}")
@@ -193,7 +198,9 @@ def sample(name: str, root: Path, prompt: str, *, tokens: int, temperature: floa
     if not isinstance(predictor, TextPredictor):
         task = predictor.preparation.target.task
         raise ConfigError(f"the champion of {name} must be a language model to be sampled, but its task is {task}")
-    return predictor.sample(prompt, tokens=tokens, temperature=temperature, seed=seed)
+    if say is not None:
+        say(prompt)
+    return predictor.sample([prompt], sampling, say)[0]
 
 
 def deliver(name: str, root: Path) -> tuple[str, str]:

@@ -4,6 +4,7 @@ base         what every model's settings offer
 description  a trained model, described beside its weights
 contributions  what each column contributes to a prediction; attribution: of networks
 cross_fitting  the fits to all parts of the rows but one, for ensemble
+cache        what a transformer keeps of earlier tokens
 layers       parts of networks; transformer: those of gpt and encoder; encoding: those of encoder alone
 folded, folded_members, stacked: networks computed in another way
 """
@@ -26,6 +27,7 @@ PARTS = frozenset(
     (
         "attribution",
         "base",
+        "cache",
         "contributions",
         "cross_fitting",
         "description",

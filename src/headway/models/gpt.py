@@ -1,7 +1,8 @@
 """GPT: a decoder-only transformer, for text.
 
 RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467), rotary positions (Su et al. 2021, arXiv:2104.09864), normalised queries and keys
-(Henry et al. 2020, arXiv:2010.04245), squared ReLU (So et al. 2021, arXiv:2109.08668), attention by torch's fused kernel. No biases.
+(Henry et al. 2020, arXiv:2010.04245), squared ReLU (So et al. 2021, arXiv:2109.08668), attention by torch's fused kernel, on request with
+grouped queries (Ainslie et al. 2023, arXiv:2305.13245). No biases.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ class GPT(ModelConfig):
     name: Literal["gpt"] = "gpt"
     layers: int = Field(4, ge=1, le=200, description="Transformer blocks.")
     heads: int = Field(4, ge=1, le=256, description="Attention heads; they share the width equally.")
+    kv_heads: int | None = Field(
+        None,
+        ge=1,
+        description="Heads of keys and values, each shared by as many heads (grouped-query attention); null for one a head.",
+    )
     width: int = Field(128, ge=2, le=65_536, description="Width of the residual stream.")
     context: int = Field(64, ge=2, le=1_048_576, description="Tokens that one prediction can look back on.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of activations dropped at each step of training.")
@@ -46,6 +52,8 @@ class GPT(ModelConfig):
 
     @model_validator(mode="after")
     def _heads_divide(self) -> GPT:
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            raise ValueError(f"heads must be a multiple of kv_heads, but is {self.heads} with {self.kv_heads} kv_heads")
         if self.width % (2 * self.heads):
             raise ValueError(
                 f"width must be a multiple of twice the heads, but is {self.width} with {self.heads} heads"
@@ -66,6 +74,7 @@ class GPT(ModelConfig):
             dropout=self.dropout,
             tied=self.tied,
             qk_norm=self.qk_norm,
+            kv_heads=self.kv_heads,
         )
         if self.weights is not None:
             load_weights(network, self.weights)

@@ -3,21 +3,26 @@
 Under autocast all of it is computed in autocast's format: the stream, norms, positions and activation too, which autocast itself computes
 in fp32. Weights stay as they are and are cast where they are used.
 
-Shapes: B batch, T tokens, D width, H heads, E width of a head, V vocabulary.
+Shapes: B batch, T tokens, D width, H heads, K heads of keys and values, E width of a head, V vocabulary.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from headway.errors import ConfigError
+from headway.models.cache import Cache, Kept
 from headway.tasks.projection import Projection, autocast_dtype, is_large
+
+if TYPE_CHECKING:
+    from headway.tasks.completion import Reader
 
 ROTARY_BASE = 10_000.0
 
@@ -90,42 +95,63 @@ class SquaredReLU(torch.autograd.Function):
 
 
 class Attention(nn.Module):
-    """Self-attention: causal, or of all tokens but those where ``hidden_B11T`` is -inf rather than 0."""
+    """Self-attention: causal, or of all tokens but those where ``hidden_B11T`` is -inf rather than 0.
 
-    def __init__(self, width: int, heads: int, dropout: float, qk_norm: bool) -> None:
+    Neighbouring heads of queries share a head of keys and values where these have fewer heads.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float, qk_norm: bool, kv_heads: int | None = None) -> None:
         super().__init__()
-        self.heads, self.dropout, self.qk_norm = heads, dropout, qk_norm
-        self.qkv = Linear(width, 3 * width, bias=False)
+        self.heads, self.kv_heads, self.dropout, self.qk_norm = heads, kv_heads or heads, dropout, qk_norm
+        self.sizes = [width, *[width // heads * self.kv_heads] * 2]
+        self.qkv = Linear(width, sum(self.sizes), bias=False)
         self.out = Linear(width, width, bias=False)
 
-    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, hidden_B11T: Tensor | None = None) -> Tensor:
-        q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in self.qkv(x_BTD).chunk(3, -1))
+    def forward(
+        self, x_BTD: Tensor, cos: Tensor, sin: Tensor, hidden_B11T: Tensor | None = None, memory: Kept | None = None
+    ) -> Tensor:
+        q, k, v = (
+            part.unflatten(-1, (heads, -1)).transpose(1, 2)
+            for part, heads in zip(
+                self.qkv(x_BTD).split(self.sizes, -1), (self.heads, self.kv_heads, self.kv_heads), strict=True
+            )
+        )
         if self.qk_norm:
             q, k = (functional.rms_norm(p, (p.shape[-1],)) for p in (q, k))
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        if memory is not None:
+            memory.keep(k, v)
+        goes_on = memory is not None and memory.places_B is not None
+        y_BHTE = memory.attend(q) if memory is not None and goes_on else self._attend(q, k, v, hidden_B11T)
+        return self.out(y_BHTE.transpose(1, 2).flatten(2))
+
+    def _attend(self, q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, hidden_B11T: Tensor | None) -> Tensor:
+        q, k, v = q_BHTE, k_BKTE, v_BKTE
+        if self.kv_heads < self.heads:
+            k, v = (part.repeat_interleave(self.heads // self.kv_heads, 1) for part in (k, v))
         dropout = self.dropout if self.training else 0.0
         if v.device.type == "cpu" and v.dtype is torch.bfloat16 and not dropout and v.shape[2] <= LONGEST_PLAIN:
-            y_BHTE = attend_plainly(q, k, v, hidden_B11T)
-        else:
-            y_BHTE = functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=hidden_B11T, is_causal=hidden_B11T is None, dropout_p=dropout
-            )
-        return self.out(y_BHTE.transpose(1, 2).flatten(2))
+            return attend_plainly(q, k, v, hidden_B11T)
+        return functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=hidden_B11T, is_causal=hidden_B11T is None, dropout_p=dropout
+        )
 
 
 class Block(nn.Module):
     """Attention and a feed-forward part, each added to what came in."""
 
-    def __init__(self, width: int, heads: int, dropout: float, qk_norm: bool) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, qk_norm: bool, kv_heads: int | None = None) -> None:
         super().__init__()
         self.norm_attention, self.norm_feed = Norm(width), Norm(width)
-        self.attention = Attention(width, heads, dropout, qk_norm)
+        self.attention = Attention(width, heads, dropout, qk_norm, kv_heads)
         self.up = Linear(width, 4 * width, bias=False)
         self.down = Linear(4 * width, width, bias=False)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, hidden_B11T: Tensor | None = None) -> Tensor:
-        x_BTD = x_BTD + self.drop(self.attention(self.norm_attention(x_BTD), cos, sin, hidden_B11T))
+    def forward(
+        self, x_BTD: Tensor, cos: Tensor, sin: Tensor, hidden_B11T: Tensor | None = None, memory: Kept | None = None
+    ) -> Tensor:
+        x_BTD = x_BTD + self.drop(self.attention(self.norm_attention(x_BTD), cos, sin, hidden_B11T, memory))
         return x_BTD + self.drop(self.down(SquaredReLU.apply(self.up(self.norm_feed(x_BTD)))))
 
 
@@ -159,12 +185,14 @@ class Transformer(nn.Module):
         dropout: float,
         tied: bool,
         qk_norm: bool,
+        kv_heads: int | None = None,
     ) -> None:
         super().__init__()
         for name, values in zip(("cos", "sin"), rotary(context, width // heads), strict=True):
             self.register_buffer(name, values, persistent=False)
         self.embedding = nn.Embedding(vocabulary, width)
-        self.blocks = nn.ModuleList([Block(width, heads, dropout, qk_norm) for _ in range(layers)])
+        self.blocks = nn.ModuleList([Block(width, heads, dropout, qk_norm, kv_heads) for _ in range(layers)])
+        self._kept_shape = (kv_heads or heads, width // heads)
         self.norm = Norm(width)
         self.head = Linear(width, vocabulary, bias=False)
         initialise(self)
@@ -190,6 +218,26 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x_BTD = block(x_BTD, cos, sin)
         return Projection(self.norm(x_BTD), self.head.weight)
+
+    def continued(self, tokens: Tensor, cos: Tensor, sin: Tensor, memory: Sequence[Kept]) -> Tensor:
+        """tokens_BT to what the head is given, (B, T, D), in the format of the weights."""
+        x_BTD = self.embedding(tokens)
+        for block, of_block in zip(self.blocks, memory, strict=True):
+            x_BTD = block(x_BTD, cos, sin, None, of_block)
+        return self.norm(x_BTD)
+
+    def reader(self, rows: int, length: int) -> Reader:
+        """Reads windows of at most ``length`` tokens, and keeps their keys and values, in the format of the weights."""
+        return Cache(self, rows, length)
+
+    def kept_shape(self, length: int) -> tuple[int, int, int]:
+        """Of the keys of one row and block, and of the values."""
+        heads, width = self._kept_shape
+        return heads, length, width
+
+    def kept_numbers(self, length: int) -> int:
+        """Of one row's keys and values."""
+        return 2 * len(self.blocks) * math.prod(self.kept_shape(length))
 
 
 def load_weights(network: nn.Module, path: str) -> None:

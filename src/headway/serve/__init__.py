@@ -1,6 +1,7 @@
 """The registered bundle: everything needed to predict from raw rows, in one folder without pickle.
 
-bundle    a bundle, loaded; text: one that reads documents; whole: only undamaged ones; interval, spread: where a target lies
+bundle    a bundle, loaded; whole: only undamaged ones; interval, spread: where a target lies
+text      a bundle that reads documents; sampling: how it goes on with a text
 reading   rows to predict, read as in training; rows: which of them can be predicted
 following the past of rows of time series
 stream    batch scoring of one file; parts: its output; workers: processes that predict; pace: how fast

@@ -72,7 +72,7 @@ def _rehearse(store: Path, bundle: Path, out: Path, prompts: Sequence[str]) -> O
     write_array(out, predictor.test_predictions(store))
     if prompts:
         assert isinstance(predictor, TextPredictor), "rows are no continuation of a prompt"
-        samples = [f"{prompt}{predictor.sample(prompt)}" for prompt in prompts]
+        samples = [f"{prompt}{text}" for prompt, text in zip(prompts, predictor.sample(prompts), strict=True)]
         write_atomically(out.with_name("samples.txt"), "\n\n---\n\n".join(samples) + "\n")
     size = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
     return Outcome(size, predictor.latency_ms(store), predictor.classes)

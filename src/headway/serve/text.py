@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,13 +20,15 @@ from headway.data.store import Store
 from headway.errors import DataError
 from headway.evaluate.blocks import blocks_of, by_document, sizes_of
 from headway.serve.reading import WHERE, canonical_rows
-from headway.tasks import completion, language
-from headway.tasks.completion import PROMPT, Parameter
+from headway.serve.sampling import Continuation, sampling_of
+from headway.tasks import language
+from headway.tasks.completion import PROMPT, Sampling, complete
 
 if TYPE_CHECKING:
     from torch import nn
 
 LATENCY_CHARACTERS = 1000
+USUAL = Sampling()
 
 
 @dataclass(frozen=True)
@@ -109,21 +110,19 @@ class TextPredictor:
 
     def sample(
         self,
-        prompt: str,
-        *,
-        tokens: int = int(completion.TOKENS.default),
-        temperature: float = completion.TEMPERATURE.default,
-        seed: int = int(completion.SEED.default),
-    ) -> str:
-        """The continuation of a prompt."""
+        prompts: Sequence[str],
+        sampling: Sampling = USUAL,
+        say: Callable[[str], object] | None = None,
+    ) -> list[str]:
+        """The continuation of each prompt. ``say`` is given the pieces of a single one as they are written."""
         import torch
 
-        prompt_tokens = self.tokenizer.encode(prompt).tolist()
+        assert say is None or len(prompts) == 1, "pieces of several texts would be mixed"
+        written = [Continuation(self.tokenizer, sampling.stop, say) for _ in prompts]
+        tokens = [self.tokenizer.encode(prompt).tolist() for prompt in prompts]
         device = torch.device("cpu")
-        added = completion.complete(
-            self.network, prompt_tokens, tokens, self.context, temperature=temperature, seed=seed, device=device
-        )
-        return self.tokenizer.decode(added)
+        complete(self.network, tokens, self.context, sampling, lambda row, token: written[row].take(token), device)
+        return [one.end() for one in written]
 
     def answer(self, rows: pd.DataFrame | pa.RecordBatch, params: Mapping[str, Any]) -> pd.DataFrame:
         """`completion` for each `prompt`; or `loss` and `bits_per_byte` for each document.
@@ -141,22 +140,5 @@ class TextPredictor:
                 f"rows to predict: {name} must be a text in every row, but {len(rows) - len(texts)} have none"
             )
         if name == PROMPT:
-            tokens, seed = int(_number(params, completion.TOKENS)), int(_number(params, completion.SEED))
-            temperature = _number(params, completion.TEMPERATURE)
-            completions = [self.sample(text, tokens=tokens, temperature=temperature, seed=seed) for text in texts]
-            return pd.DataFrame({"completion": completions})
+            return pd.DataFrame({"completion": self.sample(texts, sampling_of(params))})
         return self.preparation.target.decode(self.predict(rows))
-
-
-def _number(params: Mapping[str, Any], parameter: Parameter) -> float:
-    """A parameter's value, or its default. Raises DataError where it is no number, or outside its bounds."""
-    number, whole = params.get(parameter.name, parameter.default), parameter.kind == "long"
-    try:
-        value = int(number) if whole else float(number)
-    except (TypeError, ValueError, OverflowError):
-        value = math.nan
-    if isinstance(number, bool) or not parameter.least <= value <= parameter.most:
-        what = "a whole number" if whole else "a number"
-        bounds = f"from {parameter.least:,} to {parameter.most:,}"
-        raise DataError(f"params.{parameter.name} must be {what} {bounds}, but is {name_in_line(number)}")
-    return value

@@ -90,7 +90,7 @@ def _signature(described: Description, preparation: Preparation) -> Any:
     if task.completes:
         from mlflow.types import ParamSchema, ParamSpec
 
-        params = ParamSchema([ParamSpec(one.name, one.kind, one.default) for one in task.parameters])
+        params = ParamSchema([ParamSpec(one.name, one.kind, one.default, one.shape) for one in task.parameters])
         # A prompt is completed; a text is measured. A frame holds the one or the other.
         inputs = [ColSpec("string", name, required=False) for name in (PROMPT, *described.features)]
         outputs = [ColSpec("string", "completion", required=False)]
