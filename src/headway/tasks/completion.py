@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -127,14 +127,15 @@ def _groups(
     network: nn.Module, texts: Sequence[Sequence[int]], context: int, sampling: Sampling, device: torch.device
 ) -> Iterator[tuple[int, int, Reader]]:
     """Which texts are read together, from one to before another: as many as memory allows."""
-    if not isinstance(network, Caching):
+    caching: Any = network  # a module's type says nothing of the methods of its own
+    if not isinstance(caching, Caching):
         yield 0, len(texts), _Rereading(network, device)
         return
     length = min(context, max(map(len, texts), default=0) + sampling.tokens)
-    size = max(1, MOST_KEPT // network.kept_numbers(length))
+    size = max(1, MOST_KEPT // caching.kept_numbers(length))
     for first in range(0, len(texts), size):
         end = min(first + size, len(texts))
-        yield first, end, network.reader(end - first, length)
+        yield first, end, caching.reader(end - first, length)
 
 
 @dataclass(frozen=True)
