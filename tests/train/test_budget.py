@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from headway.errors import ConfigError
+from headway.files.atomic import digest
+from headway.models.gpt import GPT
 from headway.models.mlp import MLP
 from headway.project import Project
 from headway.run.directory import RunDirectory
 from headway.train.budget import Budget, budget_of
 from headway.train.loop import Training, _by_epoch
 from headway.train.main import main
-from headway.train.network import make_training
+from headway.train.network import identity, make_training
 from headway.train.precision import choose_precision
 from headway.train.recipe import Recipe
 from headway.train.table import table_workload
@@ -113,6 +115,17 @@ def test_a_checkpoint_of_an_earlier_version_goes_on(make_run: MakeRun, steps: in
     assert [what for what in second.run() if what == "validation"] == [what for what in events if what == "validation"]
     assert vars(second.progress) == vars(first.progress)
     assert _by_epoch({"epoch": 2, "step": 40, "step_in_epoch": 2, "best_epoch": 1}, 19)["validated"] == 38
+
+
+def test_a_training_that_an_earlier_version_began_is_still_the_same(make_run: MakeRun) -> None:
+    run = make_run()
+    (run.path / "store.json").write_text("{}")
+    model, recipe = GPT(), Recipe(steps=30)
+    earlier = digest({name: value for name, value in model.model_dump(mode="json").items() if name != "kv_heads"})
+    assert identity(run, model, recipe)["model"] == earlier
+    assert identity(run, model, Recipe())["recipe"] == identity(run, model, recipe)["recipe"]
+    assert identity(run, GPT(kv_heads=2), recipe)["model"] != earlier
+    assert identity(run, model, Recipe(validate_every=3))["recipe"] != identity(run, model, recipe)["recipe"]
 
 
 class Documents:

@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 
 import torch
 
+from headway.config import Config
 from headway.files.atomic import digest, read_json, read_or_empty, write_json
 from headway.models import ModelConfig
 from headway.models.base import WEIGHTS
@@ -27,6 +28,9 @@ from headway.train.step import Step, check_compiler
 from headway.train.threads import KeptThreads
 from headway.train.tune import batch_size_of, threads_of
 from headway.train.workload import Workload
+
+LATER = frozenset({"validate_every", "kv_heads"})
+"""Settings that checkpoints of earlier versions do not have: where they are null, they say nothing."""
 
 
 def fit_network(run: RunDirectory, model: ModelConfig, recipe: Recipe, workload: Workload) -> Fit:
@@ -118,10 +122,15 @@ def identity(run: RunDirectory, model: ModelConfig, recipe: Recipe) -> dict[str,
     free = {"checkpoint_seconds", "price_per_hour", "workers", "epochs", "steps", "tokens", "patience"}
     return {
         "data": read_json(run.path / "store.json").get("digest", ""),
-        "model": digest(model.model_dump(mode="json")),
-        "recipe": digest(recipe.model_dump(mode="json", exclude=free)),
+        "model": _digest_of(model, set()),
+        "recipe": _digest_of(recipe, free),
         "torch": torch.__version__,
     }
+
+
+def _digest_of(settings: Config, free: set[str]) -> str:
+    values = settings.model_dump(mode="json", exclude=free)
+    return digest({name: value for name, value in values.items() if name not in LATER or value is not None})
 
 
 def tuned(run: RunDirectory, recipe: Recipe, workload: Workload, arithmetic: Arithmetic) -> tuple[Recipe, Way]:
