@@ -14,7 +14,7 @@ from headway.columns.ragged import Ragged
 from headway.data import streamed
 from headway.data.batches import Batch, Batches, ResidentBatches
 from headway.data.loader import LoaderBatches
-from headway.data.padded import PaddedRows
+from headway.data.padded import NARROWER, PaddedRows
 from headway.data.streamed import StreamedBatches
 
 CPU = torch.device("cpu")
@@ -162,13 +162,41 @@ def padded(row: list[int], width: int) -> list[int]:
 @pytest.mark.parametrize("rows", [ROWS, 5, 1])
 def test_ragged_rows_come_padded_beside_their_own_row(kind: str, rows: int) -> None:
     lists = ragged(rows)
-    width = max(1, *(len(row) for row in lists))
-    widths = []
+    longest, come = max(1, *(len(row) for row in lists)), []
     for batch in with_tokens(kind, lists).epoch(1):
+        numbers, width = batch["target"].tolist(), batch["tokens_0"].shape[1]
         assert batch["tokens_0"].dtype == torch.int32
-        assert batch["tokens_0"].tolist() == [padded(lists[i], width) for i in batch["target"].tolist()]
-        widths += batch["target"].tolist()
-    assert sorted(widths) == list(range(rows))
+        assert batch["tokens_0"].tolist() == [padded(lists[i], width) for i in numbers]
+        assert max(len(lists[i]) for i in numbers) <= width <= longest
+        assert kind != "streamed" or width == longest
+        come += numbers
+    assert sorted(come) == list(range(rows))
+
+
+def test_batches_of_like_width_have_few_shapes_little_padding_and_every_row_in_a_full_batch() -> None:
+    rng = np.random.default_rng(0)
+    lists = [rng.integers(1, 9, length).tolist() for length in rng.geometric(0.05, 5000)]
+    batches = with_tokens("resident", lists, 32)
+    shapes, orders = set(), []
+    for epoch in (0, 1):
+        tokens, numbers = 0, list[int]()
+        for step, batch in enumerate(batches.epoch(epoch)):
+            assert len(batch["target"]) == batches.count(step)
+            shapes.add(batch["tokens_0"].shape[1])
+            tokens += batch["tokens_0"].numel()
+            numbers += batch["target"].tolist()
+        assert sorted(numbers) == list(range(5000))
+        assert tokens < 0.4 * 5000 * max(map(len, lists))
+        orders.append(numbers)
+    assert len(shapes) <= len(NARROWER) + 1
+    assert orders[0] != orders[1]
+    last = [len(lists[i]) for epoch in range(40) for i in list(batches.epoch(epoch))[-1]["target"].tolist()]
+    assert np.mean(last) == pytest.approx(np.mean([len(row) for row in lists]), rel=0.2), (
+        "the rest is drawn, not the longest"
+    )
+    fixed = ResidentBatches(batches.tensors, 32, 0, one_shape=True)  # pyrefly: ignore
+    assert {batch["tokens_0"].shape[1] for batch in fixed.epoch(0)} == {max(map(len, lists))}
+    assert targets(fixed) == targets(batches)
 
 
 @KINDS
@@ -178,7 +206,7 @@ def test_ragged_batches_begin_at_any_step_and_all_residences_but_the_stream_have
     for start in (1, 9, 15):
         assert [batch["tokens_0"].tolist() for batch in with_tokens(kind, lists).epoch(2, start)] == batches[start:]
     if kind != "streamed":
-        assert targets(with_tokens(kind, lists), 2) == targets(make("resident"), 2)
+        assert targets(with_tokens(kind, lists), 2) == targets(with_tokens("resident", lists), 2)
 
 
 @KINDS

@@ -99,7 +99,7 @@ def test_every_network_of_a_table_is_recorded_and_learns_the_same(name: str, pre
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_network_of_tokens_is_recorded_and_learns_the_same(precision: Any) -> None:
-    """Ragged rows come in one width, so that one recording holds for all full batches."""
+    """Ragged rows come in a few widths, of which each has a recording of its own."""
 
     def build() -> nn.Module:
         return MLP(width=16, text="tokens").build(Inputs(3, (5, 90), (), 2, (40,)))

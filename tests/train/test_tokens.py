@@ -9,17 +9,22 @@ import numpy as np
 import pytest
 import torch
 
+from headway.data.batches import inputs_of
+from headway.data.padded import widths_of
 from headway.files.atomic import read_json
 from headway.models.mlp import MLP
 from headway.run.directory import RunDirectory
+from headway.train import table
 from headway.train.main import main
 from headway.train.many import ManyTraining, Variant
+from headway.train.precision import Arithmetic
 from headway.train.recipe import Recipe
-from headway.train.table import table_workload
+from headway.train.table import predict, table_workload
 from tests.support.small import add_tokens
 from tests.train.killed import check_killed_ends_as_whole, weights
 
 MakeRun = Callable[..., RunDirectory]
+FP32 = Arithmetic("fp32", torch.device("cpu"), "")
 MODEL: dict[str, Any] = {"name": "mlp", "width": 16, "depth": 2, "dropout": 0.1, "text": "tokens"}
 SWITCHES = (
     {},
@@ -66,6 +71,24 @@ def test_a_training_with_tokens_resumes_bit_for_bit(
     whole, broken = (tokens_run(train=settings) for _ in range(2))
     check_killed_ends_as_whole(whole, broken, monkeypatch)
     assert any("bags" in name for name in weights(broken))
+
+
+def test_predictions_are_in_the_rows_order_however_many_are_made_at_once(
+    tokens_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload = table_workload(tokens_run().store, MLP.parse(MODEL, "model"))
+    network, rows = workload.build().eval(), inputs_of(workload.tensors("test"))
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    with torch.no_grad():
+        truth = workload.task.decode(network(**{name: one[: len(one)] for name, one in rows.items()}))
+    widths = widths_of(rows)
+    assert widths is not None
+    assert len(set(widths.tolist())) > 1
+    for at_once, tokens in ((2048, 1 << 17), (7, 1 << 17), (2048, 20), (2048, 1)):
+        monkeypatch.setattr(table, "PREDICT_ROWS", {"cpu": at_once})
+        monkeypatch.setattr(table, "PREDICT_TOKENS", tokens)
+        torch.testing.assert_close(predict(network, rows, workload.task, FP32), truth)
 
 
 def test_recorded_or_not_and_by_a_loader_the_weights_are_the_same(tokens_run: MakeRun) -> None:

@@ -1,5 +1,8 @@
 """Batches by whole blocks of rows, never row by row: deterministic in (seed, epoch, step), resumable at any step.
 
+Rows of texts come in batches of like length, which need little padding: an epoch's permutation is cut into pools of many batches, the rows
+of a pool are sorted by width, and its batches are shuffled.
+
 Shapes: N rows, B rows in a batch. `ResidentBatches` holds the table on its device and draws a full permutation an epoch. A table
 that does not fit is read by `headway.data.streamed`, in the same order on any number of readers.
 """
@@ -11,13 +14,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from headway.data.padded import Rows, row_bytes
+from headway.data.padded import Rows, row_bytes, taken, widths_of
 
 GATHER_BYTES = 1 << 22
 """Bytes gathered at once: enough that the call's cost does not count, few enough to stay in a core's cache until they are used."""
+
+POOL = 64
+"""Batches whose rows are sorted by width together: enough for narrow batches, few enough that these differ from epoch to epoch."""
 
 T = TypeVar("T")
 
@@ -63,6 +70,22 @@ def permutation(rows: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(rows, generator=generator)
 
 
+def epoch_order(rows: int, widths: np.ndarray | None, batch_size: int, seed: int, epoch: int) -> Tensor:
+    """(N,) int64, on the CPU: a permutation, in which the rows of a batch are of like width where ``widths`` (N,) are given.
+
+    The rows of a last, smaller batch are any: the widest ones would count more there.
+    """
+    order = permutation(rows, seed, epoch)
+    if widths is None:
+        return order
+    full = rows // batch_size * batch_size
+    parts = []
+    for number, pool in enumerate(order[:full].split(POOL * batch_size)):
+        by_width = pool[torch.from_numpy(np.argsort(widths[pool.numpy()], kind="stable"))].view(-1, batch_size)
+        parts.append(by_width[permutation(len(by_width), seed, epoch * 1_000_003 + number + 1)].flatten())
+    return torch.cat([*parts, order[full:]])
+
+
 def slices(block: Mapping[str, Tensor], batch_size: int) -> Iterator[Batch]:
     """A block of rows as batches: views, split by torch in one call for each tensor; the last may be smaller."""
     names = list(block)
@@ -90,20 +113,38 @@ class RowBatches:
     def steps(self) -> int:
         return -(-self.rows // self.batch_size)
 
+    @cached_property
+    def widths(self) -> np.ndarray | None:
+        """(N,) of each row; None where none is ragged."""
+        return widths_of(self.tensors)
+
     def count(self, step: int) -> int:
         return min(self.batch_size, self.rows - step * self.batch_size)
+
+    def order(self, epoch: int) -> Tensor:
+        """(N,) int64, on the CPU: the rows in an epoch's order."""
+        return epoch_order(self.rows, self.widths, self.batch_size, self.seed, epoch)
 
 
 @dataclass(frozen=True)
 class ResidentBatches(RowBatches):
-    """Rows shuffled by ``seed`` where they are."""
+    """Rows shuffled by ``seed`` where they are. ``one_shape``: whether ragged rows always have their whole width."""
+
+    one_shape: bool = False
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
-        device = next(iter(self.tensors.values())).device
-        order = permutation(self.rows, self.seed, epoch).to(device)
+        order, first = self.order(epoch), start * self.batch_size
+        if self.widths is None or self.one_shape:
+            yield from self._by_blocks(order, first)
+            return
+        for rows in order[first:].split(self.batch_size) if first < self.rows else ():
+            yield taken(self.tensors, rows)
+
+    def _by_blocks(self, order: Tensor, start: int) -> Iterator[Batch]:
+        order = order.to(next(iter(self.tensors.values())).device)
         at_once = max(1, GATHER_BYTES // (row_bytes(self.tensors) * self.batch_size)) * self.batch_size
         block: Batch = {}
-        for first in range(start * self.batch_size, self.rows, at_once):
+        for first in range(start, self.rows, at_once):
             rows = order[first : first + at_once]
             block.clear()  # before the next block is gathered, so that it reuses this memory while it is in the cache
             block = {name: tensor.index_select(0, rows) for name, tensor in self.tensors.items()}

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from headway.data.batches import Batch, RowBatches, permutation
+from headway.data.batches import Batch, RowBatches
+from headway.data.padded import PaddedRows
 from headway.data.windows import TokenBatches
 
 
@@ -30,11 +31,18 @@ class LoaderBatches(RowBatches):
     device: torch.device
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
-        order = permutation(self.rows, self.seed, epoch)[start * self.batch_size :].tolist()
+        order = self.order(epoch)[start * self.batch_size :]
         rows = TensorDataset(*cast("list[Tensor]", list(self.tensors.values())))  # ragged ones answer as tensors do
-        loader = DataLoader(rows, self.batch_size, sampler=order, generator=_own())
-        for parts in loader:
-            yield {name: part.to(self.device) for name, part in zip(self.tensors, parts, strict=True)}
+        loader = DataLoader(rows, self.batch_size, sampler=order.tolist(), generator=_own())
+        for number, parts in enumerate(loader):
+            numbers = order[number * self.batch_size : (number + 1) * self.batch_size]
+            batch = dict(zip(self.tensors, parts, strict=True))
+            yield {name: self._narrow(name, part, numbers).to(self.device) for name, part in batch.items()}
+
+    def _narrow(self, name: str, part: Tensor, numbers: Tensor) -> Tensor:
+        """A part of a batch without the padding that no row of it needs."""
+        rows = self.tensors[name]
+        return part[:, : rows.width_of(numbers)] if isinstance(rows, PaddedRows) else part
 
 
 class _Windows(Dataset[tuple[Tensor, Tensor]]):

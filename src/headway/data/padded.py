@@ -1,4 +1,4 @@
-"""Ragged rows as batches take them: each padded with zeros to one width, so that all batches have one shape.
+"""Ragged rows as batches take them: padded with zeros to one of a few widths, so that batches have a few shapes.
 
 Shapes: N rows, T values of all rows, B rows that are taken, W the width.
 """
@@ -16,6 +16,9 @@ from torch import Tensor
 from headway.columns.ngrams import WEIGHTED
 from headway.columns.ragged import Ragged
 from headway.data.prepared_rows import PreparedRows
+
+NARROWER = (0.5, 0.8, 0.95)
+"""Shares of the rows that the narrower widths hold. With the whole width they are as many as a recorder keeps kinds of batches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +61,27 @@ class PaddedRows:
         """The same on another device."""
         return PaddedRows(self.values.to(device), self.offsets.to(device), self.width)
 
-    def index_select(self, _dim: int, rows: Tensor) -> Tensor:
-        """(B, W): the rows of these numbers (B,)."""
+    @cached_property
+    def widths(self) -> np.ndarray:
+        """(N,) int64: the narrowest of a few widths that holds each row."""
+        lengths = np.minimum(np.diff(self._offsets), self.width)
+        if not len(lengths):
+            return lengths
+        narrower = np.quantile(lengths, NARROWER, method="higher").astype(np.int64)
+        widths = np.unique([*np.maximum(narrower, 1), self.width])
+        return widths[np.searchsorted(widths, lengths)]
+
+    def width_of(self, numbers: Tensor) -> int:
+        """That of the rows of these numbers (B,), which lie on the CPU, as a batch."""
+        return int(self.widths[numbers.numpy()].max())
+
+    def index_select(self, _dim: int, rows: Tensor, width: int | None = None) -> Tensor:
+        """(B, W): the rows of these numbers (B,). ``width``: at least that of the longest of them, by default the whole one."""
+        width = self.width if width is None else width
         starts, ends = self.offsets.index_select(0, rows), self.offsets.index_select(0, rows + 1)
         if not len(self.values):
-            return self.values.new_zeros(len(rows), self.width)
-        places = starts[:, None] + torch.arange(self.width, device=self.device)
+            return self.values.new_zeros(len(rows), width)
+        places = starts[:, None] + torch.arange(width, device=self.device)
         outside = places >= ends[:, None]
         return self.values[places.clamp_(max=len(self.values) - 1)].masked_fill_(outside, 0)
 
@@ -112,6 +130,22 @@ def padded(rows: Mapping[str, Ragged]) -> dict[str, Rows]:
         inputs[name] = PaddedRows.of(Ragged(features, one.offsets))
         inputs[f"{name}_weights"] = PaddedRows.of(Ragged(weights, one.offsets))
     return inputs
+
+
+def widths_of(rows: Mapping[str, Rows]) -> np.ndarray | None:
+    """(N,) int64: how much padded rows cost, as the sum of their widths; None where no input is ragged."""
+    ragged = [one.widths for one in rows.values() if isinstance(one, PaddedRows)]
+    return np.sum(ragged, 0) if ragged else None
+
+
+def taken(rows: Mapping[str, Rows], numbers: Tensor) -> dict[str, Tensor]:
+    """The rows of these numbers (B,), which lie on the CPU, where the rows are; ragged ones as wide as the widest of them."""
+    place = numbers.to(next(iter(rows.values())).device)
+    batch = {}
+    for name, one in rows.items():
+        width = (one.width_of(numbers),) if isinstance(one, PaddedRows) else ()
+        batch[name] = one.index_select(0, place, *width)
+    return batch
 
 
 def tensors_of(rows: PreparedRows) -> dict[str, Rows]:

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headway.data.batches import Batch, inputs_of, permutation, weight_of
+from headway.data.batches import Batch, epoch_order, inputs_of, weight_of
+from headway.data.padded import widths_of
 from headway.errors import ConfigError
 from headway.models.stacked import NotAtOnce, decayed, single, stack
 from headway.train.meter import Meter
@@ -155,6 +156,7 @@ class ManyTraining:
             self.network, self._optimizer, self._loss, len(variants), generators, recipe.record is not False
         )
         self._tensors = {name: t.to(device) for name, t in workload.tensors("train").items()}
+        self._widths = widths_of(self._tensors)
         self.rows = len(self._tensors["target"])
         self.meter = Meter(device)
 
@@ -203,7 +205,10 @@ class ManyTraining:
 
     def _epoch(self, epoch: int, size: int) -> Iterator[Batch]:
         """(K, B, ...) batches: each network's rows in its own order."""
-        orders = torch.stack([permutation(self.rows, f.variant.seed, epoch) for f in self.fitted]).to(self.device)
+        seeds = [fitted.variant.seed for fitted in self.fitted]
+        orders = torch.stack([epoch_order(self.rows, self._widths, size, seed, epoch) for seed in seeds]).to(
+            self.device
+        )
         for at in range(0, self.rows, size):
             rows = orders[:, at : at + size]
             yield {
@@ -256,7 +261,5 @@ def _check(recipe: Recipe, workload: TableWorkload) -> None:
     for name, value in requirements.items():
         if getattr(recipe, name) not in (value, "auto"):
             raise NotAtOnce(f"many seeds at once need train.{name} {value}, but it is {getattr(recipe, name)}")
-    if recipe.has_budget:
-        raise NotAtOnce("many seeds at once are trained by epochs, but train.steps or validate_every is given")
     if recipe.precision not in ("auto", "fp32"):
         raise NotAtOnce(f"many seeds at once are trained in fp32, but train.precision is {recipe.precision}")

@@ -6,7 +6,7 @@ Shapes: N rows, B batch.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, cast
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headway.data.batches import Batches, ResidentBatches, inputs_of, weight_of
+from headway.data.batches import Batch, Batches, ResidentBatches, inputs_of, weight_of
 from headway.data.config import Split
 from headway.data.loader import LoaderBatches
-from headway.data.padded import Rows, padded
+from headway.data.padded import Rows, padded, taken, widths_of
 from headway.data.store import Store
 from headway.data.streamed import StreamedBatches
 from headway.errors import ConfigError
@@ -31,6 +31,10 @@ from headway.train.workload import Workload
 
 PREDICT_ROWS = {"cpu": 2048, "cuda": 8192}
 """Rows predicted at once: a layer's outputs stay in a core's cache; a GPU wants more."""
+
+
+PREDICT_TOKENS = 1 << 17
+"""Tokens of texts predicted at once, padding included: a transformer of width 128 takes half a gigabyte for them."""
 
 
 @dataclass
@@ -66,7 +70,8 @@ class TableWorkload(Workload):
             return StreamedBatches(tensors, size, recipe.seed, device, recipe.workers)
         if "train" not in self._held:  # on a CPU the map itself is held: the page cache is its memory
             self._held["train"] = {name: tensor.to(device) for name, tensor in tensors.items()}
-        return ResidentBatches(self._held["train"], size, recipe.seed)
+        one_shape = recipe.compiles or recipe.cuda_graphs is True  # another width would be compiled or captured anew
+        return ResidentBatches(self._held["train"], size, recipe.seed, one_shape)
 
     def loss(self, outputs: Tensor, target: Tensor, smoothing: float, weight: Tensor | None = None) -> Tensor:
         return self.task.loss(outputs, target, smoothing, *(() if weight is None else (weight,)))
@@ -123,15 +128,30 @@ def predict(model: nn.Module, tensors: Mapping[str, Rows], task: TargetTask, ari
     """Decoded predictions of all rows, in order: (N, classes) probabilities, or (N,) standardised values."""
     model.eval()
     inputs = inputs_of(tensors)
-    rows = len(next(iter(inputs.values())))
     out = []
-    step = PREDICT_ROWS[arithmetic.device.type]
-    for at in range(0, max(rows, 1), step):
-        batch = {name: tensor[at : at + step].to(arithmetic.device) for name, tensor in inputs.items()}
+    widths = widths_of(inputs)
+    order = None if widths is None or not len(widths) else torch.from_numpy(np.argsort(widths, kind="stable"))
+    for rows in _parts(inputs, order, widths, PREDICT_ROWS[arithmetic.device.type]):
+        batch = {name: tensor.to(arithmetic.device) for name, tensor in rows.items()}
         with arithmetic.autocast():
             outputs = model(**batch)
         out.append(task.decode(outputs))
-    return torch.cat(out)
+    decoded = torch.cat(out)
+    return decoded if order is None else torch.empty_like(decoded).index_copy_(0, order.to(decoded.device), decoded)
+
+
+def _parts(inputs: Mapping[str, Rows], order: Tensor | None, widths: np.ndarray | None, step: int) -> Iterator[Batch]:
+    """All rows, so many at once: in ``order``, by which ragged ones need little padding, or as they are."""
+    at, rows = 0, len(next(iter(inputs.values())))
+    while at < max(rows, 1):
+        if order is None or widths is None:
+            yield {name: tensor[at : at + step] for name, tensor in inputs.items()}
+            at += step
+        else:
+            widest = int(widths[order[at : at + step].numpy()].max())
+            part = order[at : at + min(step, max(1, PREDICT_TOKENS // widest))]
+            yield taken(inputs, part)
+            at += len(part)
 
 
 def table_workload(path: Path, model: ModelConfig, recipe: Recipe | None = None) -> TableWorkload:
