@@ -39,7 +39,8 @@ def root(tmp_path: Path) -> Path:
         ),
         (
             "model.name=mpl",
-            "conf/good.yaml: model.name must be one of 'boosting', 'ensemble', 'gpt', 'linear', 'mlp', 'tabm', but is 'mpl'",
+            "conf/good.yaml: model.name must be one of 'bag', 'boosting', 'encoder', 'ensemble', 'gpt', 'linear', 'mlp', 'tabm', "
+            "but is 'mpl'",
         ),
         ("task=clustering", "conf/good.yaml: task must be one of 'classification', 'language' or 'regression'"),
         ("data.source=null", "conf/good.yaml: data: exactly one of dataset and source must be given"),
@@ -47,7 +48,7 @@ def root(tmp_path: Path) -> Path:
         ("train.loss=mse", "conf/good.yaml: train.loss must suit classification, but is mse"),
         (
             "model=gpt",
-            "conf/good.yaml: model must be boosting, ensemble, linear, mlp or tabm for classification, but is gpt",
+            "conf/good.yaml: model must be bag, boosting, encoder, ensemble, linear, mlp or tabm for classification, but is gpt",
         ),
         ("evaluate.reference=a", "conf/good.yaml: evaluate.reference must not be a feature, but a is one"),
         ("split.by=time", "conf/good.yaml: split: column must be given when rows are split by time"),

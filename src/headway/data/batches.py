@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headway.data.padded import Rows, row_bytes, taken, widths_of
+from headway.data.padded import Rows, batch_of, row_bytes, widths_of
 
 GATHER_BYTES = 1 << 22
 """Bytes gathered at once: enough that the call's cost does not count, few enough to stay in a core's cache until they are used."""
@@ -138,7 +138,7 @@ class ResidentBatches(RowBatches):
             yield from self._by_blocks(order, first)
             return
         for rows in order[first:].split(self.batch_size) if first < self.rows else ():
-            yield taken(self.tensors, rows)
+            yield batch_of(self.tensors, rows)
 
     def _by_blocks(self, order: Tensor, start: int) -> Iterator[Batch]:
         order = order.to(next(iter(self.tensors.values())).device)

@@ -138,7 +138,7 @@ def widths_of(rows: Mapping[str, Rows]) -> np.ndarray | None:
     return np.sum(ragged, 0) if ragged else None
 
 
-def taken(rows: Mapping[str, Rows], numbers: Tensor) -> dict[str, Tensor]:
+def batch_of(rows: Mapping[str, Rows], numbers: Tensor) -> dict[str, Tensor]:
     """The rows of these numbers (B,), which lie on the CPU, where the rows are; ragged ones as wide as the widest of them."""
     place = numbers.to(next(iter(rows.values())).device)
     batch = {}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from headway.data.batches import Batch, Batches, ResidentBatches, inputs_of, weight_of
 from headway.data.config import Split
 from headway.data.loader import LoaderBatches
-from headway.data.padded import Rows, padded, taken, widths_of
+from headway.data.padded import Rows, batch_of, padded, widths_of
 from headway.data.store import Store
 from headway.data.streamed import StreamedBatches
 from headway.errors import ConfigError
@@ -150,7 +150,7 @@ def _parts(inputs: Mapping[str, Rows], order: Tensor | None, widths: np.ndarray 
         else:
             widest = int(widths[order[at : at + step].numpy()].max())
             part = order[at : at + min(step, max(1, PREDICT_TOKENS // widest))]
-            yield taken(inputs, part)
+            yield batch_of(inputs, part)
             at += len(part)
 
 
