@@ -108,7 +108,7 @@ def parser(do: Mapping[str, Command]) -> argparse.ArgumentParser:
         "Send a run's folder to MLflow: later, or from another machine.",
     )
     sync.add_argument("run", metavar="RUN", help="the run's folder, or its name in data/runs/")
-    demo = command("demo", do["demo"], "See all of it in five minutes.", examples.DEMO)
+    demo = command("demo", do["demo"], "See all of it in about five minutes.", examples.DEMO)
     text = "a new folder, or that of an earlier demo, which is replaced (default: headway-demo)"
     demo.add_argument("--folder", default="headway-demo", metavar="FOLDER", help=text)
     up = command("up", do["up"], "Serve Prefect's and MLflow's pages, and run what is started there.")
