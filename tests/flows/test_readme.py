@@ -163,7 +163,10 @@ def test_the_programs_run(retrained: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_yaml_is_read(retrained: Path) -> None:
-    (documents,), (text,) = page("docs/models.md").code("yaml"), page("docs/schedule.md").code("yaml")
+    (questions, documents), (text,) = page("docs/models.md").code("yaml"), page("docs/schedule.md").code("yaml")
+    (retrained / "conf" / "questions.yaml").write_text(questions)
+    assert load_project("questions", retrained).model.name == "bag"
+    (retrained / "conf" / "questions.yaml").unlink()
     (retrained / "conf" / "pages.yaml").write_text(documents)
     pages = load_project("pages", retrained)
     assert (pages.model.name, pages.data.features, pages.data.keys) == ("gpt", {"body": "text"}, ("page",))
