@@ -240,7 +240,7 @@ def test_a_project_of_the_earlier_form_is_the_same_and_says_the_new_names(
                 "data": {"source": "t", "target": "y", "features": {"a": "numeric"}},
                 "model": {"name": "mlp", "text": "tokens"},
             },
-            "data.features must have a column of type text, for mlp is set to take tokens, but it has none",
+            "data.features must have a column of type text, because mlp is set to use tokens, but it has none",
         ),
         ({"task": "regression"}, "data.target must name the column to predict for regression, but is missing"),
         (
