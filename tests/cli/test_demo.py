@@ -25,7 +25,7 @@ from headway.cli.keys import KEYS
 from headway.effect.techniques import select
 from headway.machine.processes import die_with_parent
 from headway.server.local import Servers
-from tests.support.serving import ask, outside
+from tests.support.serving import ask, lines_until, outside
 
 COMMAND = [sys.executable, "-m", "headway.cli", "demo"]
 ENTER = "Enter or Ctrl-C stops the servers."
@@ -53,17 +53,6 @@ def started(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], 
             os.close(theirs)
 
 
-def lines_until(process: subprocess.Popen[str], text: str) -> list[str]:
-    """What the demo shows, up to the line that begins with ``text``."""
-    assert process.stderr is not None
-    lines: list[str] = []
-    for line in process.stderr:
-        lines.append(line.rstrip())
-        if line.startswith(text):
-            return lines
-    raise AssertionError("\n".join(lines))
-
-
 def listeners(processes: list[psutil.Process]) -> list[tuple[str, int]]:
     """Address and port of each socket on which one of these processes waits for connections."""
     connections = []
@@ -78,7 +67,7 @@ def listeners(processes: list[psutil.Process]) -> list[tuple[str, int]]:
 def test_the_demo_shows_what_it_says_and_leaves_its_folder_and_no_process(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with started(folder) as (demo, terminal):
-        lines = lines_until(demo, ENTER)
+        lines = lines_until(demo.stderr, ENTER)
         family = psutil.Process(demo.pid).children(recursive=True)
         assert {address for address, _ in listeners(family)} == {"127.0.0.1"}
         prefect = next(line.split()[1] for line in lines if line.startswith("Prefect  "))
@@ -111,7 +100,7 @@ def test_the_demo_shows_what_it_says_and_leaves_its_folder_and_no_process(tmp_pa
 @pytest.mark.timeout(900)
 def test_a_demo_that_is_interrupted_ends_all_it_started_and_can_be_run_again(tmp_path: Path) -> None:
     with started(tmp_path) as (demo, _):
-        lines_until(demo, "$ headway run loans")
+        lines_until(demo.stderr, "$ headway run loans")
         family = psutil.Process(demo.pid).children(recursive=True)
         command = [*COMMAND, "--folder", str(tmp_path)]
         refused = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -126,7 +115,7 @@ def test_a_demo_that_is_interrupted_ends_all_it_started_and_can_be_run_again(tmp
 
     (tmp_path / "notes.txt").write_text("mine")
     with started(tmp_path) as (demo, _):
-        lines_until(demo, "Prefect  ")
+        lines_until(demo.stderr, "Prefect  ")
         demo.terminate()
         demo.communicate(timeout=120)
     assert (tmp_path / "notes.txt").read_text() == "mine"

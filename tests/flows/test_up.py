@@ -15,7 +15,7 @@ import pytest
 
 from headway.files.atomic import read_json
 from headway.machine.processes import free_port
-from tests.support.serving import ask, outside
+from tests.support.serving import ask, lines_until, outside
 
 YAML = """
 description: Whether a flower opens tomorrow.
@@ -23,17 +23,6 @@ task: classification
 data: {source: flowers.csv, target: opens, features: {height: numeric}}
 train: {epochs: 7}
 """
-
-
-def lines_until(child: subprocess.Popen[str], text: str) -> list[str]:
-    """What a process says, up to the line that starts with ``wanted``."""
-    assert child.stdout is not None
-    messages: list[str] = []
-    for line in child.stdout:
-        messages.append(line.rstrip())
-        if line.startswith(text):
-            return messages
-    raise AssertionError("\n".join(messages))
 
 
 def begin_retraining(root: Path, prefect: str) -> None:
@@ -86,7 +75,7 @@ def test_up_serves_every_yaml_that_loads_and_leaves_nothing_behind(tmp_path: Pat
     assert len(refused.splitlines()) == 1
     with up:
         try:
-            text = lines_until(up, "Ctrl-C")
+            text = lines_until(up.stdout, "Ctrl-C")
             family = psutil.Process(up.pid).children(recursive=True)
             result = ask(f"http://127.0.0.1:{prefect}/api/deployments/filter", {})
             state = read_json(tmp_path / ".prefect" / "up.json")

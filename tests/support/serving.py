@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SECONDS = 300
 """On a busy machine two servers take two minutes."""
@@ -31,6 +31,17 @@ def hears(up: subprocess.Popen[bytes], output: Path, text: str) -> None:
         assert up.poll() is None, output.read_text()
         assert time.monotonic() < until, output.read_text()
         time.sleep(0.2)
+
+
+def lines_until(stream: IO[str] | None, text: str) -> list[str]:
+    """What a process says on one of its streams, up to the line that begins with ``text``."""
+    assert stream is not None
+    lines: list[str] = []
+    for line in stream:
+        lines.append(line.rstrip())
+        if line.startswith(text):
+            return lines
+    raise AssertionError("\n".join(lines))
 
 
 @contextlib.contextmanager

@@ -24,6 +24,12 @@ WEIGHTS = "weights.safetensors"
 """A network's, in a bundle."""
 
 
+def check_heads(width: int, heads: int) -> None:
+    """Raises ValueError where a transformer's heads cannot share its width in pairs, as rotary positions need them."""
+    if width % (2 * heads):
+        raise ValueError(f"width must be a multiple of twice the heads, but is {width} with {heads} heads")
+
+
 class Estimator(ABC):
     """A trained model that is no network, as a bundle holds it."""
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from headway.columns.text import Tokens
 from headway.data.inputs import Inputs
-from headway.models.base import ModelConfig
+from headway.models.base import ModelConfig, check_heads
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,10 +38,7 @@ class Encoder(ModelConfig):
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Encoder:
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width must be a multiple of twice the heads, but is {self.width} with {self.heads} heads"
-            )
+        check_heads(self.width, self.heads)
         return self
 
     def build(self, inputs: Inputs) -> nn.Module:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from headway.data.inputs import Inputs
-from headway.models.base import ModelConfig
+from headway.models.base import ModelConfig, check_heads
 
 if TYPE_CHECKING:
     from headway.models.transformer import Transformer
@@ -54,10 +54,7 @@ class GPT(ModelConfig):
     def _heads_divide(self) -> GPT:
         if self.kv_heads is not None and self.heads % self.kv_heads:
             raise ValueError(f"heads must be a multiple of kv_heads, but is {self.heads} with {self.kv_heads} kv_heads")
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width must be a multiple of twice the heads, but is {self.width} with {self.heads} heads"
-            )
+        check_heads(self.width, self.heads)
         return self
 
     def build(self, inputs: Inputs) -> Transformer:
